@@ -23,3 +23,50 @@ export interface PacketBatch {
 
 /** Packets that `readCapture` puts in one batch at most, and that a tracker takes by default. */
 export const BATCH_SIZE = 256
+
+/** A packet that is at hand as an object of its own, for `packetBatch`. */
+export interface Packet {
+  /** The captured bytes, from the link-layer header on. */
+  readonly data: Uint8Array
+  /** Nanoseconds since 1970; 0 if left out. */
+  readonly time?: bigint
+  /** A LINKTYPE_ number (`LINK_TYPES` has them by name); 1, Ethernet, if left out. */
+  readonly linkType?: number
+  /** Bytes the packet had on the wire; as many as `data` has if left out. */
+  readonly originalLength?: number
+}
+
+const NANOSECONDS = 1_000_000_000n
+
+/**
+ * One batch of the packets given, in their order, however many they are: a tracker takes `batchSize` of them at most.
+ * The bytes are copied, so the batch stays as it is whatever becomes of the packets.
+ */
+export function packetBatch(packets: Iterable<Packet>): PacketBatch {
+  const list = [...packets]
+  const count = list.length
+  const batch = {
+    count,
+    data: new Uint8Array(list.reduce((sum, packet) => sum + packet.data.length, 0)),
+    offset: new Uint32Array(count),
+    length: new Uint32Array(count),
+    originalLength: new Uint32Array(count),
+    seconds: new Float64Array(count),
+    nanoseconds: new Uint32Array(count),
+    linkType: new Uint16Array(count),
+  }
+  let offset = 0
+  list.forEach(({ data, time = 0n, linkType = 1, originalLength = data.length }, i) => {
+    // The remainder of a division has the sign of the dividend, nanoseconds before 1970 count from the second's start.
+    const nanoseconds = ((time % NANOSECONDS) + NANOSECONDS) % NANOSECONDS
+    batch.data.set(data, offset)
+    batch.offset[i] = offset
+    batch.length[i] = data.length
+    batch.originalLength[i] = originalLength
+    batch.seconds[i] = Number((time - nanoseconds) / NANOSECONDS)
+    batch.nanoseconds[i] = Number(nanoseconds)
+    batch.linkType[i] = linkType
+    offset += data.length
+  })
+  return batch
+}

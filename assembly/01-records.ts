@@ -1,0 +1,462 @@
+/**
+ * The memory map and the records in it.
+ *
+ * All memory is laid out once, in `createCore`; nothing is allocated afterwards and nothing moves. In order:
+ *
+ *     settings · counters · match lists · batch columns in · verdict columns out · scratch (64 packets)
+ *     · records · events · input bytes · index · entries
+ *     · accounting (only with acct) · provenance (only with explain)
+ *
+ * Every region starts on a cache line. Multi-byte fields are little endian, addresses stay in network order.
+ */
+
+/** Packets that travel through the stages together: enough cache misses in flight, scratch that stays in L1. */
+export const GROUP: u32 = 64
+
+/**
+ * A packet on its way through the stages. The first 40 bytes are the key in the form the table holds it: the two
+ * endpoints in canonical order, so that both directions of a connection have the same key.
+ */
+@unmanaged
+export class Packet {
+  /** Endpoint A: 16 address bytes (IPv4 mapped into IPv6). */
+  a0: u64
+  a1: u64
+  /** Endpoint B. */
+  b0: u64
+  b1: u64
+  /** Port (host order) of A and B; for ICMP the identifier, and type | code << 8 of the request. */
+  portA: u16
+  portB: u16
+  protocol: u8
+  /** 4 or 6. */
+  family: u8
+  zone: u16
+
+  /** Nanoseconds since 1970. */
+  time: i64
+  hash: u32
+  /** Entry that the index suggests, or 0: a hint, checked again before use. */
+  candidate: u32
+  /** First byte of the frame, of the IP header, of the transport header (0: none to read). */
+  frame: u32
+  network: u32
+  transport: u32
+  /** Bytes from the transport header to the end of the IP packet, as its length field has it ... */
+  transportLength: u32
+  /** ... and how many of them were captured. */
+  transportCaptured: u32
+  /** Length of the IP packet, as accounting counts it. */
+  networkLength: u32
+  /** Captured bytes of the frame, and its bytes on the wire. */
+  length: u32
+  wireLength: u32
+
+  /** One of the PATH_ values: what is to be done with it. */
+  path: u8
+  /** Why it is INVALID or never reaches the tracker. On the tracked path: what its header check found. */
+  reason: u8
+  /** Endpoint that sent it: 0 is A, 1 is B. */
+  side: u8
+  /** Both endpoints are the same. */
+  symmetric: u8
+  /** IP protocol and version of the packet itself (an ICMP error's key has those of the quoted packet). */
+  ownProtocol: u8
+  ownFamily: u8
+  /** ICMP error: it went to the sender of the packet it quotes. */
+  atSender: u8
+  /** Rules drop it after tracking: it confirms nothing. */
+  dropped: u8
+
+  /** TCP, decoded by the header check. */
+  seq: u32
+  ack: u32
+  window: u16
+  kind: u8
+  flags: u8
+  /** Bytes after the TCP header. */
+  payload: u32
+  /** Its checksum was left to the capturing host's network card. */
+  offloaded: u32
+}
+export const PACKET_SIZE: u32 = 128
+
+/** The packet never reaches the tracker. */
+export const PATH_NONE: u8 = 0
+/** Looked up and tracked. */
+export const PATH_TRACK: u8 = 1
+/** INVALID before any lookup, counted as `invalid`. */
+export const PATH_INVALID: u8 = 2
+/** Refused by the ICMP check before any lookup, counted as `error`. */
+export const PATH_ERROR: u8 = 3
+/** An ICMP error: RELATED to the connection it quotes, or refused. */
+export const PATH_ICMP_ERROR: u8 = 4
+/** Exempted by a match. */
+export const PATH_UNTRACKED: u8 = 5
+/** Exempted by what it is: neighbour and multicast listener discovery. */
+export const PATH_DISCOVERY: u8 = 6
+
+/** One direction of a TCP connection: what that side has sent and allowed. */
+@unmanaged
+export class TcpSide {
+  /** Highest sequence number + length sent. */
+  end: u32
+  /** Highest sequence number it may send: what the other side acknowledged + its window. */
+  maxEnd: u32
+  /** Largest window it offered; 0 while it has not been seen. */
+  maxWindow: u32
+  /** Highest acknowledgement it sent. */
+  maxAck: u32
+  /** Window scale, 0 to 14. */
+  scale: u8
+  flags: u8
+  spare: u16
+}
+export const SIDE_SIZE: u32 = 20
+
+/**
+ * One connection: 128 bytes, two cache lines. A free entry has status 0 and is linked through `next`.
+ */
+@unmanaged
+export class Entry {
+  /** The key, as in `Packet`. */
+  a0: u64
+  a1: u64
+  b0: u64
+  b1: u64
+  portA: u16
+  portB: u16
+  protocol: u8
+  family: u8
+  zone: u16
+
+  /** When it expires, nanoseconds. */
+  deadline: i64
+  /** STATUS_ bits. */
+  status: u16
+  /** TCP: its state. */
+  state: u8
+  /** Endpoint that sent the first packet: 0 is A, 1 is B. */
+  origin: u8
+  /** Connection id. */
+  id: u32
+  /** TCP: numbers of the last recorded packet. */
+  lastSeq: u32
+  lastAck: u32
+
+  lastEnd: u32
+  lastWindow: u16
+  lastKind: u8
+  lastDirection: u8
+  lastScale: u8
+  lastFlags: u8
+  retransmissions: u8
+  spare: u8
+  mark: u32
+  /** TCP: two `TcpSide`, original first. UDP: `streamAt`, when the connection may become a stream. */
+  streamAt: i64
+  side0b: u64
+  side0c: u32
+  side1a: u64
+  side1b: u64
+  side1c: u32
+  hash: u32
+  /** Next entry of an overflowing bucket, or of the free list. */
+  next: u32
+}
+export const ENTRY_SIZE: u32 = 128
+export const ENTRY_SIDES: u32 = 80
+
+/** Events not yet told because the packets that caused them were dropped by rules. Shares the first side's spare. */
+// @ts-ignore: decorator
+@inline export function pendingChanges(e: Entry): u16 {
+  return tcpSide(e, 0).spare
+}
+
+// @ts-ignore: decorator
+@inline export function setPendingChanges(e: Entry, changes: u16): void {
+  tcpSide(e, 0).spare = changes
+}
+
+/** The side of a connection: direction 0 original, 1 reply. */
+// @ts-ignore: decorator
+@inline export function tcpSide(e: Entry, direction: u32): TcpSide {
+  return changetype<TcpSide>(changetype<usize>(e) + ENTRY_SIDES + direction * SIDE_SIZE)
+}
+
+/** Packets and bytes each way of one connection. */
+@unmanaged
+export class Account {
+  packets0: u64
+  bytes0: u64
+  packets1: u64
+  bytes1: u64
+}
+export const ACCOUNT_SIZE: u32 = 32
+
+/** Something that happened to a connection: the entry as it was at that moment. */
+@unmanaged
+export class Event {
+  kind: u32
+  changes: u32
+  packet: u32
+  spare: u32
+  time: i64
+  spare2: i64
+  /** Followed by the entry (128 bytes, at 32) and its account (32 bytes, at 160). */
+}
+export const EVENT_ENTRY: u32 = 32
+export const EVENT_ACCOUNT: u32 = 160
+export const EVENT_SIZE: u32 = 192
+/** Events that wait for the host at most. */
+export const EVENTS: u32 = 1024
+/** Events that one packet can cause at most: what a sweep destroys, an eviction and its own few. */
+export const EVENTS_PER_PACKET: u32 = 512
+
+/**
+ * What `explain` wants to know about one packet: the numbers a rule compared, the entry before and after it, and which
+ * packets had set the entry's values.
+ */
+@unmanaged
+export class Record {
+  rule: u8
+  /** 1: an entry was found, 2: one was made. */
+  entry: u8
+  oldState: u8
+  newState: u8
+  direction: u8
+  kind: u8
+  /** The window check was made. */
+  checked: u8
+  spare: u8
+  packet: u32
+  /** As the window check compared them. */
+  seq: u32
+  end: u32
+  ack: u32
+  sack: u32
+  /** Scaled. */
+  window: u32
+  /** Two `TcpSide` follow at 32 and 52: sender and receiver as compared. */
+}
+export const RECORD_SENDER: u32 = 32
+export const RECORD_RECEIVER: u32 = 52
+export const RECORD_BEFORE: u32 = 128
+export const RECORD_AFTER: u32 = 256
+export const RECORD_ACCOUNT: u32 = 384
+export const RECORD_PROVENANCE: u32 = 416
+export const RECORD_SIZE: u32 = 512
+
+/** Which packet set what, one a connection. */
+@unmanaged
+export class Provenance {
+  created: u32
+  last: u32
+  end0: u32
+  maxEnd0: u32
+  maxWindow0: u32
+  maxAck0: u32
+  /** Acknowledgement and (scaled) window of the packet that set `maxEnd0`. */
+  ack0: u32
+  window0: u32
+  end1: u32
+  maxEnd1: u32
+  maxWindow1: u32
+  maxAck1: u32
+  ack1: u32
+  window1: u32
+  spare: u64
+}
+export const PROVENANCE_SIZE: u32 = 64
+
+/** What a NOTRACK or drop rule matches: everything that is not masked out. */
+@unmanaged
+export class Match {
+  /** IP protocol, or 256 for any. */
+  protocol: u32
+  /** 4 or 6; 0: any. */
+  family: u32
+  sportFrom: u16
+  sportTo: u16
+  dportFrom: u16
+  dportTo: u16
+  /** It asks for ports: packets of protocols without ports do not match. */
+  ports: u32
+  spare: u32
+  spare2: u64
+  /** Source address and mask, destination address and mask, 16 bytes each, at 32. */
+}
+export const MATCH_ADDRESSES: u32 = 32
+export const MATCH_SIZE: u32 = 96
+/** Matches a list holds at most. */
+export const MATCHES: u32 = 64
+
+// Settings: timeouts in nanoseconds ...
+/** TCP by state (0 to 9), then: */
+export const TIMEOUT_TCP_MAX_RETRANS: u32 = 10
+export const TIMEOUT_TCP_UNACKNOWLEDGED: u32 = 11
+export const TIMEOUT_UDP: u32 = 12
+export const TIMEOUT_UDP_STREAM: u32 = 13
+export const TIMEOUT_ICMP: u32 = 14
+export const TIMEOUT_ICMPV6: u32 = 15
+export const TIMEOUT_GENERIC: u32 = 16
+export const TIMEOUTS: u32 = 17
+// ... and switches
+export const SWITCH_TCP_LOOSE: u32 = 0
+export const SWITCH_TCP_BE_LIBERAL: u32 = 1
+export const SWITCH_TCP_MAX_RETRANS: u32 = 2
+export const SWITCH_TCP_IGNORE_INVALID_RST: u32 = 3
+export const SWITCH_CHECKSUM: u32 = 4
+export const SWITCHES: u32 = 5
+
+/** Bytes of secret that the hash takes. */
+export const HASH_KEYS: u32 = 48
+
+// Counters, 64 bit each
+export const COUNTER_PACKETS: u32 = 0
+export const COUNTER_INVALID: u32 = 1
+export const COUNTER_ERROR: u32 = 2
+export const COUNTER_DROP: u32 = 3
+export const COUNTER_EARLY_DROP: u32 = 4
+export const COUNTER_INSERT_FAILED: u32 = 5
+export const COUNTER_OFFLOADED: u32 = 6
+/** Entries confirmed and entries removed since creation: their difference is what the table holds. */
+export const COUNTER_CONFIRMED: u32 = 7
+export const COUNTER_REMOVED: u32 = 8
+/** By state (6), by reason (up to 64), by IP protocol (256). */
+export const COUNTER_STATES: u32 = 16
+export const COUNTER_REASONS: u32 = 24
+export const COUNTER_PROTOCOLS: u32 = 96
+export const COUNTERS: u32 = 352
+
+// Regions: addresses, set once by `createCore`
+export let settingsAt: u32 = 0
+export let switchesAt: u32 = 0
+export let hashKeysAt: u32 = 0
+export let countersAt: u32 = 0
+export let notrackAt: u32 = 0
+export let dropAt: u32 = 0
+export let offsetAt: u32 = 0
+export let lengthAt: u32 = 0
+export let wireLengthAt: u32 = 0
+export let secondsAt: u32 = 0
+export let nanosecondsAt: u32 = 0
+export let linkTypeAt: u32 = 0
+export let verdictAt: u32 = 0
+export let scratchAt: u32 = 0
+export let recordsAt: u32 = 0
+export let eventsAt: u32 = 0
+export let inputAt: u32 = 0
+export let indexAt: u32 = 0
+export let entriesAt: u32 = 0
+export let accountsAt: u32 = 0
+export let provenanceAt: u32 = 0
+
+// Sizes
+export let maxConnections: u32 = 0
+export let buckets: u32 = 0
+export let batchSize: u32 = 0
+export let inputSize: u32 = 0
+
+// Optional parts
+export const WITH_EXPLAIN: u32 = 1
+export const WITH_ACCT: u32 = 2
+
+/** Bytes that readers may touch behind the input's last packet. */
+const INPUT_SLACK: u32 = 64
+
+/** Columns of the verdicts, each `batchSize` long. */
+export const VERDICT_STATE: u32 = 0
+export const VERDICT_DIRECTION: u32 = 1
+export const VERDICT_REASON: u32 = 2
+export const VERDICT_PROTOCOL_STATE: u32 = 3
+export const VERDICT_FLAGS: u32 = 4
+export const VERDICT_PROTOCOL: u32 = 5
+export const VERDICT_FAMILY: u32 = 6
+/** Four bytes wide from here, behind eight columns of one byte. */
+export const VERDICT_CONNECTION: u32 = 8
+export const VERDICT_NETWORK: u32 = 12
+export const VERDICT_TRANSPORT: u32 = 16
+/** Eight bytes wide. */
+export const VERDICT_TIMEOUT: u32 = 20
+const VERDICT_WIDTH: u32 = 28
+
+let cursor: u64 = 0
+
+function region(bytes: u64): u32 {
+  const at = cursor
+  cursor = (cursor + bytes + 63) & ~63
+  return u32(at)
+}
+
+/**
+ * Lays out the memory.
+ *
+ * @returns bytes in use, or 0 where they do not fit into the address space of 4 GiB
+ */
+export function layOut(connections: u32, batch: u32, input: u32, parts: u32): u64 {
+  maxConnections = connections
+  batchSize = batch
+  inputSize = input
+  buckets = u32(u64(connections) * 2 / 7) + 8
+  cursor = (u64(__heap_base) + 63) & ~63
+  settingsAt = region(TIMEOUTS * 8)
+  switchesAt = region(SWITCHES * 4)
+  hashKeysAt = region(HASH_KEYS)
+  countersAt = region(COUNTERS * 8)
+  notrackAt = region(MATCHES * MATCH_SIZE)
+  dropAt = region(MATCHES * MATCH_SIZE)
+  offsetAt = region(batch * 4)
+  lengthAt = region(batch * 4)
+  wireLengthAt = region(batch * 4)
+  secondsAt = region(batch * 8)
+  nanosecondsAt = region(batch * 4)
+  linkTypeAt = region(batch * 2)
+  verdictAt = region(batch * VERDICT_WIDTH)
+  scratchAt = region(GROUP * PACKET_SIZE)
+  recordsAt = region(u64(batch) * RECORD_SIZE)
+  eventsAt = region(EVENTS * EVENT_SIZE)
+  inputAt = region(input + INPUT_SLACK)
+  indexAt = region(u64(buckets) * 64)
+  entriesAt = region(u64(connections + 1) * ENTRY_SIZE)
+  accountsAt = parts & WITH_ACCT ? region(u64(connections + 1) * ACCOUNT_SIZE) : 0
+  provenanceAt = parts & WITH_EXPLAIN ? region(u64(connections + 1) * PROVENANCE_SIZE) : 0
+  return cursor <= 0xffff0000 ? cursor : 0
+}
+
+// @ts-ignore: decorator
+@inline export function timeout(index: u32): i64 {
+  return load<i64>(settingsAt + (index << 3))
+}
+
+// @ts-ignore: decorator
+@inline export function switched(index: u32): u32 {
+  return load<u32>(switchesAt + (index << 2))
+}
+
+// @ts-ignore: decorator
+@inline export function count(counter: u32): void {
+  const at = countersAt + (counter << 3)
+  store<u64>(at, load<u64>(at) + 1)
+}
+
+/** Number of an entry: 1 to `maxConnections`. */
+// @ts-ignore: decorator
+@inline export function slotOf(e: Entry): u32 {
+  return (u32(changetype<usize>(e)) - entriesAt) >> 7
+}
+
+// @ts-ignore: decorator
+@inline export function entryAt(slot: u32): Entry {
+  return changetype<Entry>(entriesAt + (slot << 7))
+}
+
+// @ts-ignore: decorator
+@inline export function accountOf(e: Entry): Account {
+  return changetype<Account>(accountsAt + slotOf(e) * ACCOUNT_SIZE)
+}
+
+/** Copies 128 bytes. */
+export function copyEntry(to: u32, from: u32): void {
+  for (let i: u32 = 0; i < ENTRY_SIZE; i += 16) v128.store(to + i, v128.load(from + i))
+}

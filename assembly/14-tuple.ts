@@ -1,0 +1,123 @@
+/**
+ * In: a packet with its transport header known. Out: its key, with the endpoints in canonical order, and the side that
+ * sent it.
+ *
+ * A tuple and its inverse are the two directions of one connection. Both give the same key: endpoints are ordered by
+ * address and port, and for ICMP by who asks. The direction is then one bit, and one lookup serves both.
+ */
+import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE } from './00-constants'
+import { Packet } from './01-records'
+import { be16 } from './10-link'
+
+/** Bytes of the transport header that the tuple needs. */
+// @ts-ignore: decorator
+@inline export function tupleBytes(protocol: u32): u32 {
+  if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_UDPLITE) return 4
+  return protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6 ? 8 : 0
+}
+
+/** The request that an ICMP type is or answers; 0 where a type has no inverse. */
+// @ts-ignore: decorator
+@inline function requestType(protocol: u32, type: u32): u32 {
+  if (protocol == PROTOCOL_ICMP) {
+    if (type == 0 || type == 8) return 8
+    return type >= 13 && type <= 18 ? (type - 1) | 1 : 0 // 13/14, 15/16, 17/18
+  }
+  if (type == 128 || type == 129) return 128
+  return type == 139 || type == 140 ? 139 : 0
+}
+
+/**
+ * Makes the key of the tuple in the headers at `network` and `transport`.
+ *
+ * @returns false where the tuple has no inverse (ICMP types without an answer)
+ */
+export function makeKey(p: Packet, network: u32, family: u32, transport: u32, protocol: u32): bool {
+  p.protocol = u8(protocol)
+  p.family = u8(family)
+  p.zone = 0
+  if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) return icmpKey(p, network, family, transport, protocol)
+  let sport: u32 = 0
+  let dport: u32 = 0
+  if (tupleBytes(protocol)) {
+    sport = be16(transport)
+    dport = be16(transport + 2)
+  }
+  if (family == 4) orderIpv4(p, network, sport, dport)
+  else orderIpv6(p, network, sport, dport)
+  return true
+}
+
+/** The last eight bytes of an IPv4 address mapped into IPv6, ::ffff:a.b.c.d. */
+// @ts-ignore: decorator
+@inline function mapped(at: u32): u64 {
+  return u64(load<u32>(at)) << 32 | 0xffff0000
+}
+
+// Random addresses make the order a coin toss: endpoints are stored to a computed place instead of branching.
+
+// @ts-ignore: decorator
+@inline function orderIpv4(p: Packet, network: u32, sport: u32, dport: u32): void {
+  const source = u64(load<u32>(network + 12)) << 16 | sport
+  const destination = u64(load<u32>(network + 16)) << 16 | dport
+  const side = u32(source > destination)
+  p.side = u8(side)
+  p.symmetric = u8(source == destination)
+  const to = changetype<u32>(p)
+  p.a0 = 0
+  p.b0 = 0
+  store<u64>(to + 8 + (side << 4), mapped(network + 12))
+  store<u64>(to + 8 + ((side ^ 1) << 4), mapped(network + 16))
+  storePorts(to, side, sport, dport)
+}
+
+// @ts-ignore: decorator
+@inline function orderIpv6(p: Packet, network: u32, sport: u32, dport: u32): void {
+  const s0 = load<u64>(network + 8)
+  const s1 = load<u64>(network + 16)
+  const d0 = load<u64>(network + 24)
+  const d1 = load<u64>(network + 32)
+  const sameAddress = u32(s0 == d0) & u32(s1 == d1)
+  const side = u32(s0 > d0) | (u32(s0 == d0) & u32(s1 > d1)) | (sameAddress & u32(sport > dport))
+  p.side = u8(side)
+  p.symmetric = u8(sameAddress & u32(sport == dport))
+  const to = changetype<u32>(p)
+  const source = to + (side << 4)
+  store<u64>(source, s0)
+  store<u64>(source + 8, s1)
+  const destination = to + ((side ^ 1) << 4)
+  store<u64>(destination, d0)
+  store<u64>(destination + 8, d1)
+  storePorts(to, side, sport, dport)
+}
+
+// @ts-ignore: decorator
+@inline function storePorts(to: u32, side: u32, sport: u32, dport: u32): void {
+  store<u16>(to + 32 + (side << 1), u16(sport))
+  store<u16>(to + 32 + ((side ^ 1) << 1), u16(dport))
+}
+
+/** ICMP: A is who asks; the identifier and the request's type and code take the place of ports. */
+function icmpKey(p: Packet, network: u32, family: u32, transport: u32, protocol: u32): bool {
+  const type: u32 = load<u8>(transport)
+  const request = requestType(protocol, type)
+  if (!request) return false
+  const side = u32(type != request)
+  const to = changetype<u32>(p)
+  p.side = u8(side)
+  p.symmetric = 0
+  const source = to + (side << 4)
+  const destination = to + ((side ^ 1) << 4)
+  if (family == 4) {
+    p.a0 = 0
+    p.b0 = 0
+    store<u64>(source + 8, mapped(network + 12))
+    store<u64>(destination + 8, mapped(network + 16))
+  } else {
+    v128.store(source, v128.load(network + 8))
+    v128.store(destination, v128.load(network + 24))
+  }
+  p.portA = u16(be16(transport + 4))
+  p.portB = u16(request | u32(load<u8>(transport + 1)) << 8)
+  return true
+}

@@ -1,0 +1,196 @@
+/**
+ * The connection table: an index of 64-byte buckets over an array of 128-byte entries.
+ *
+ *     bucket   | 7 hashes (u32) | chain | 7 slots (u32) | - |     one cache line
+ *     entry    | key 40 | deadline, status, state, id, last numbers | window variables of both sides | hash, next |
+ *
+ * A bucket holds seven entries; what is over hangs in a chain linked through the entries. A lookup compares the whole
+ * hash in all seven places at once and then the key. An entry is indexed once, by the canonical key both of its
+ * directions share. A removal clears its place, and one entry of the chain moves up, so no tombstones gather.
+ *
+ * Life of an entry: taken from the free list (or fresh) by `allocate`, filled by its protocol, put into the index by
+ * `insert` when its first packet has passed (confirmed), removed by `remove` on expiry, eviction, or by its protocol.
+ * An unconfirmed entry is in no index and is given back by `release`. Only this file writes index and free list.
+ *
+ * Invariants: (I1) an entry is in the index if and only if it is CONFIRMED; (I2) confirmed - removed = entries;
+ * (I3) a bucket has a chain only while all its seven places are taken; (I4) a free entry has status 0.
+ */
+import { STATUS_ASSURED, STATUS_CONFIRMED } from './00-constants'
+import {
+  buckets, count, COUNTER_CONFIRMED, COUNTER_EARLY_DROP, COUNTER_REMOVED, Entry, entryAt, indexAt, maxConnections, Packet,
+  slotOf,
+} from './01-records'
+import { destroyed } from './40-events'
+
+const PLACES: u32 = 7
+const PLACES_MASK: u32 = 0x7f
+/** Where a bucket keeps its chain and its slots. */
+const CHAIN: u32 = 28
+const SLOTS: u32 = 32
+/** Buckets that an eviction looks at. */
+const EVICTION_REACH: u32 = 8
+
+/** Entries in use, confirmed or not. */
+export let entries: u32 = 0
+/** Slots ever used: 1 to this. */
+export let highest: u32 = 0
+let freeSlot: u32 = 0
+let lastId: u32 = 0
+
+// @ts-ignore: decorator
+@inline export function bucketOf(hash: u32): u32 {
+  return indexAt + (u32(u64(hash) * u64(buckets) >> 32) << 6)
+}
+
+/** Places of a bucket that hold a hash, as bits 0 to 6. */
+// @ts-ignore: decorator
+@inline function places(bucket: u32, hash: u32): u32 {
+  const wanted = i32x4.splat(i32(hash))
+  const low = i32x4.bitmask(i32x4.eq(v128.load(bucket), wanted))
+  const high = i32x4.bitmask(i32x4.eq(v128.load(bucket, 16), wanted))
+  return u32(low | high << 4) & PLACES_MASK
+}
+
+/** The entry that a bucket suggests for a hash, 0 for none: a hint that touches no entry. */
+// @ts-ignore: decorator
+@inline export function suggest(hash: u32): u32 {
+  const bucket = bucketOf(hash)
+  const found = places(bucket, hash)
+  if (found) return changetype<u32>(entryAt(load<u32>(bucket + SLOTS + (ctz(found) << 2))))
+  const chain = load<u32>(bucket, CHAIN)
+  return chain ? changetype<u32>(entryAt(chain)) : 0
+}
+
+// @ts-ignore: decorator
+@inline export function sameKey(e: u32, key: u32): bool {
+  const difference = v128.or(
+    v128.xor(v128.load(e), v128.load(key)), v128.xor(v128.load(e, 16), v128.load(key, 16)))
+  return !v128.any_true(difference) && load<u64>(e, 32) == load<u64>(key, 32)
+}
+
+/** The confirmed entry with the packet's key, expired or not; 0 for none. */
+export function find(p: Packet): u32 {
+  const key = changetype<u32>(p)
+  const hint = p.candidate
+  if (hint && sameKey(hint, key) && changetype<Entry>(hint).status & STATUS_CONFIRMED) return hint
+  const bucket = bucketOf(p.hash)
+  let found = places(bucket, p.hash)
+  while (found) { // at most seven rounds
+    const e = changetype<u32>(entryAt(load<u32>(bucket + SLOTS + (ctz(found) << 2))))
+    if (sameKey(e, key)) return e
+    found &= found - 1
+  }
+  // A chain has no loops: every entry is in one chain at most, once.
+  for (let slot = load<u32>(bucket, CHAIN); slot; slot = entryAt(slot).next) {
+    if (entryAt(slot).hash == p.hash && sameKey(changetype<u32>(entryAt(slot)), key)) return changetype<u32>(entryAt(slot))
+  }
+  return 0
+}
+
+/** Takes an entry for a new connection; 0 where the table is full and nothing near the hash may be evicted. */
+export function allocate(hash: u32): u32 {
+  if (entries >= maxConnections && !evict(hash)) return 0
+  entries++
+  if (freeSlot) {
+    const e = entryAt(freeSlot)
+    freeSlot = e.next
+    return changetype<u32>(e)
+  }
+  return changetype<u32>(entryAt(++highest))
+}
+
+/** Gives back an entry that is not in the index. */
+export function release(e: Entry): void {
+  e.status = 0
+  e.next = freeSlot
+  freeSlot = slotOf(e)
+  entries--
+}
+
+/** Puts an entry into the index and gives it its id. */
+export function insert(e: Entry): void {
+  if (++lastId == 0) lastId = 1
+  e.id = lastId
+  e.status |= STATUS_CONFIRMED
+  count(COUNTER_CONFIRMED)
+  const bucket = bucketOf(e.hash)
+  const free = freePlaces(bucket)
+  if (free) {
+    const place = ctz(free) << 2
+    store<u32>(bucket + place, e.hash)
+    store<u32>(bucket + SLOTS + place, slotOf(e))
+    return
+  }
+  e.next = load<u32>(bucket, CHAIN)
+  store<u32>(bucket, slotOf(e), CHAIN)
+}
+
+// @ts-ignore: decorator
+@inline function freePlaces(bucket: u32): u32 {
+  return places(bucket, 0)
+}
+
+/** Removes a confirmed entry from the table, telling so. */
+export function remove(e: Entry): void {
+  destroyed(e)
+  count(COUNTER_REMOVED)
+  const bucket = bucketOf(e.hash)
+  const slot = slotOf(e)
+  for (let place: u32 = 0; place < PLACES; place++) {
+    if (load<u32>(bucket + SLOTS + (place << 2)) != slot) continue
+    pullUp(bucket, place << 2)
+    return release(e)
+  }
+  unchain(bucket, slot)
+  release(e)
+}
+
+/** Fills a place that became free with the first entry of the chain, if there is one. */
+function pullUp(bucket: u32, place: u32): void {
+  const first = load<u32>(bucket, CHAIN)
+  store<u32>(bucket + SLOTS + place, first)
+  store<u32>(bucket + place, first ? entryAt(first).hash : 0)
+  if (first) store<u32>(bucket, entryAt(first).next, CHAIN)
+}
+
+function unchain(bucket: u32, slot: u32): void {
+  let at = bucket + CHAIN
+  while (load<u32>(at) != slot) at = changetype<u32>(entryAt(load<u32>(at))) + offsetof<Entry>('next')
+  store<u32>(at, entryAt(slot).next)
+}
+
+/**
+ * Makes room for a new connection as Linux does: of the eight buckets from the new one's on, the first that holds
+ * entries that are not ASSURED loses all of those. Fails where there are none, even if others could go elsewhere.
+ */
+function evict(hash: u32): bool {
+  let bucket = bucketOf(hash)
+  const end = indexAt + (buckets << 6)
+  for (let i: u32 = 0; i < EVICTION_REACH; i++) {
+    if (evictFrom(bucket)) return true
+    bucket += 64
+    if (bucket == end) bucket = indexAt
+  }
+  return false
+}
+
+function evictFrom(bucket: u32): bool {
+  let dropped = false
+  // Backwards: a place that becomes free is filled from the chain, and looked at again as part of the chain's start.
+  for (let slot = load<u32>(bucket, CHAIN); slot;) {
+    const e = entryAt(slot)
+    slot = e.next
+    if (!(e.status & STATUS_ASSURED)) dropped = drop(e)
+  }
+  for (let place: u32 = 0; place < PLACES; place++) {
+    const slot = load<u32>(bucket + SLOTS + (place << 2))
+    if (slot && !(entryAt(slot).status & STATUS_ASSURED)) dropped = drop(entryAt(slot))
+  }
+  return dropped
+}
+
+function drop(e: Entry): bool {
+  remove(e)
+  count(COUNTER_EARLY_DROP)
+  return true
+}

@@ -1,0 +1,101 @@
+/**
+ * TCP options: window scale and SACK-permitted of a SYN, the blocks of a SACK (RFC 9293, 7323, 2018).
+ *
+ * In: a packet whose header was checked, so that all its options are there. Every walk ends with the option area.
+ */
+import { Entry, Packet, TcpSide } from './01-records'
+import { be32 } from './10-link'
+import { TCP_HEADER } from './17-tcp-header'
+import { after } from './31-tcp-sequence'
+import { BE_LIBERAL, SACK_PERM, WINDOW_SCALE } from './32-tcp-flags'
+
+const END: u32 = 0
+const NOP: u32 = 1
+const SCALE: u32 = 3
+const SACK_PERMITTED: u32 = 4
+const SACK: u32 = 5
+/** RFC 7323, section 2.3 */
+const MAX_SCALE: u32 = 14
+/** NOP NOP TIMESTAMP 10, as nearly every segment has it */
+const ONLY_TIMESTAMPS: u32 = 0x0a080101
+
+// @ts-ignore: decorator
+@inline function optionsEnd(p: Packet): u32 {
+  return p.transport + (u32(load<u8>(p.transport + 12) >> 4) << 2)
+}
+
+/** Length of the option at `at`, 0 where the walk ends there. NOP is handled by the callers. */
+// @ts-ignore: decorator
+@inline function optionLength(at: u32, end: u32): u32 {
+  if (at + 2 > end) return 0
+  const length: u32 = load<u8>(at + 1)
+  return length < 2 || at + length > end ? 0 : length
+}
+
+/** Scale in the low byte, flags in the next. */
+function synOptions(at: u32, end: u32): u32 {
+  let scale: u32 = 0
+  let flags: u32 = 0
+  while (at < end) {
+    const kind: u32 = load<u8>(at)
+    if (kind == END) break
+    if (kind == NOP) {
+      at++
+      continue
+    }
+    const length = optionLength(at, end)
+    if (!length) break
+    if (kind == SACK_PERMITTED && length == 2) flags |= SACK_PERM
+    if (kind == SCALE && length == 3) {
+      scale = min<u32>(load<u8>(at + 2), MAX_SCALE)
+      flags |= WINDOW_SCALE
+    }
+    at += length
+  }
+  return scale | flags << 8
+}
+
+/** Takes a SYN's options over into its sender's side. Without an option area nothing is touched. */
+export function readSynOptions(p: Packet, side: TcpSide): void {
+  const at = p.transport + TCP_HEADER
+  const end = optionsEnd(p)
+  if (at == end) return
+  const options = synOptions(at, end)
+  side.scale = u8(options)
+  side.flags = (side.flags & BE_LIBERAL) | u8(options >> 8)
+}
+
+/** Remembers the options of a SYN that is ignored: its answer may bring it into force. */
+export function readIgnoredSynOptions(p: Packet, e: Entry): void {
+  const options = synOptions(p.transport + TCP_HEADER, optionsEnd(p))
+  e.lastScale = u8(options)
+  e.lastFlags = u8(options >> 8)
+}
+
+/** The highest right edge of a segment's SACK blocks, or `ack` where none is higher. */
+export function highestSack(p: Packet, ack: u32): u32 {
+  let at = p.transport + TCP_HEADER
+  const end = optionsEnd(p)
+  if (end - at == 12 && load<u32>(at) == ONLY_TIMESTAMPS) return ack
+  while (at < end) {
+    const kind: u32 = load<u8>(at)
+    if (kind == END) break
+    if (kind == NOP) {
+      at++
+      continue
+    }
+    const length = optionLength(at, end)
+    if (!length) break
+    if (kind == SACK && length >= 10 && ((length - 2) & 7) == 0) return highestEdge(at + 2, at + length, ack)
+    at += length
+  }
+  return ack
+}
+
+function highestEdge(at: u32, end: u32, highest: u32): u32 {
+  for (; at < end; at += 8) {
+    const edge = be32(at + 4)
+    if (after(edge, highest)) highest = edge
+  }
+  return highest
+}

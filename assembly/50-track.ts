@@ -1,0 +1,259 @@
+/**
+ * The life of a packet after its headers were read: lookup, protocol, verdict.
+ *
+ * In: packets of a group, in order, with key, path and hint. Out: one row of the verdict columns each. Nothing here
+ * looks at a packet twice, and nothing fails: whatever happens, a row is written.
+ */
+import {
+  CHANGE_NEW, CHANGE_REPLY, EVENT_NEW, EVENT_UPDATE, ORIGINAL, REASON_ICMP_ERROR_TARGET, REASON_ICMP_ERROR_UNKNOWN,
+  REASON_NONE, REASON_TABLE_FULL, REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_INVALID, RESULT_REPEAT, RULE_DISCOVERY,
+  RULE_ICMP_ERROR, RULE_NOTRACK, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, STATE_NONE, STATE_RELATED, STATE_UNTRACKED,
+  STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY, VERDICT_ASSURED,
+  VERDICT_DROPPED, VERDICT_SEEN_REPLY, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP,
+} from './00-constants'
+import {
+  ACCOUNT_SIZE, accountOf, accountsAt, batchSize, count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INVALID, COUNTER_OFFLOADED,
+  COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, Packet, PATH_ERROR, PATH_ICMP_ERROR,
+  PATH_DISCOVERY, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, setPendingChanges, VERDICT_CONNECTION,
+  VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
+  VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt,
+} from './01-records'
+import { allocate, find, insert, release, remove } from './21-table'
+import { sweepIfDue } from './22-expiry'
+import { acceptedTimeout, begin, update } from './37-protocol'
+import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
+import { ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRule, startRecord } from './41-record'
+
+/** Classifies one packet and writes row `index` of the verdicts. */
+export function classify(p: Packet, index: u32): void {
+  startPacket(p.time)
+  startRecord(index)
+  const now = clock
+  sweepIfDue(now)
+  count(COUNTER_PACKETS)
+  if (p.offloaded) count(COUNTER_OFFLOADED)
+  if (p.ownFamily) count(COUNTER_PROTOCOLS + p.ownProtocol)
+  switch (p.path) {
+    case PATH_TRACK: return track(p, index, now)
+    case PATH_ICMP_ERROR: return relate(p, index, now)
+    case PATH_UNTRACKED:
+    case PATH_DISCOVERY:
+      recordRule(p.path == PATH_DISCOVERY ? RULE_DISCOVERY : RULE_NOTRACK)
+      return conclude(p, index, STATE_UNTRACKED, REASON_NONE, 0)
+    case PATH_INVALID: return refuse(p, index, COUNTER_INVALID)
+    case PATH_ERROR: return refuse(p, index, COUNTER_ERROR)
+  }
+  conclude(p, index, STATE_NONE, p.reason, 0)
+}
+
+/** A packet with a tuple: finds or makes its entry and lets the protocol decide. */
+function track(p: Packet, index: u32, now: i64): void {
+  let found = findAlive(p, now)
+  if (found) {
+    const e = changetype<Entry>(found)
+    const direction = directionOf(p, e)
+    recordBefore(e, ENTRY_FOUND)
+    if (p.reason) return refuseKnown(p, index, e)
+    const result = update(p, e, direction, now)
+    if (result != RESULT_REPEAT) return settle(p, index, e, direction, result, now)
+    remove(e) // reopened: the packet starts a new connection in its place
+  }
+  open(p, index, now)
+}
+
+/** The live entry of a packet's connection, 0 for none. One whose time is over is removed on the way. */
+// @ts-ignore: decorator
+@inline function findAlive(p: Packet, now: i64): u32 {
+  const found = find(p)
+  if (!found || changetype<Entry>(found).deadline > now) return found
+  remove(changetype<Entry>(found))
+  return 0
+}
+
+/** Between equal endpoints both tuples are the same, and Linux finds the reply's first. */
+// @ts-ignore: decorator
+@inline function directionOf(p: Packet, e: Entry): u32 {
+  return p.symmetric ? REPLY : u32(p.side ^ e.origin)
+}
+
+/** The first packet of a connection. */
+function open(p: Packet, index: u32, now: i64): void {
+  const made = allocate(p.hash)
+  if (!made) {
+    count(COUNTER_DROP)
+    return conclude(p, index, STATE_INVALID, REASON_TABLE_FULL, VERDICT_DROPPED)
+  }
+  const e = changetype<Entry>(made)
+  fill(e, p)
+  recordBefore(e, ENTRY_MADE)
+  if (!p.reason) p.reason = begin(p, e, now)
+  if (p.reason) {
+    release(e)
+    return refuse(p, index, COUNTER_INVALID)
+  }
+  settle(p, index, e, ORIGINAL, update(p, e, ORIGINAL, now), now)
+}
+
+/** The key, and a clean slate. */
+// @ts-ignore: decorator
+@inline function fill(e: Entry, p: Packet): void {
+  const to = changetype<u32>(e)
+  const key = changetype<u32>(p)
+  v128.store(to, v128.load(key))
+  v128.store(to, v128.load(key, 16), 16)
+  store<u64>(to, load<u64>(key, 32), 32)
+  e.hash = p.hash
+  e.origin = p.side
+  e.status = 0
+  e.state = 0
+  e.mark = 0
+  e.id = 0
+  e.next = 0
+  setPendingChanges(e, 0)
+  if (accountsAt) {
+    const account = changetype<u32>(accountOf(e))
+    v128.store(account, i64x2.splat(0))
+    v128.store(account, i64x2.splat(0), 16)
+  }
+}
+
+/** Acts on what the protocol said of a packet and its entry. */
+function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, now: i64): void {
+  if (result == RESULT_INVALID) {
+    if (e.status & STATUS_CONFIRMED) return refuseKnown(p, index, e)
+    release(e)
+    return refuse(p, index, COUNTER_INVALID)
+  }
+  const state = stateOf(e, direction)
+  if (result == RESULT_ACCEPT) {
+    if (!(e.status & STATUS_FIXED_TIMEOUT)) e.deadline = now + acceptedTimeout(e)
+    account(p, e, direction)
+  } else if (result == RESULT_DESTROY) {
+    account(p, e, direction)
+    recordAfter(e)
+    remove(e)
+    writeRow(p, index, state, REASON_NONE, u8(direction) + 1, 0)
+    return
+  }
+  if (direction == REPLY && !(e.status & STATUS_SEEN_REPLY)) {
+    e.status |= STATUS_SEEN_REPLY
+    changed(CHANGE_REPLY)
+  }
+  if (p.dropped) return dropByRules(p, index, e, direction, state, now)
+  if (!(e.status & STATUS_CONFIRMED)) {
+    insert(e)
+    changed(CHANGE_NEW)
+  }
+  if (telling && changes | pendingChanges(e)) tellChanges(e)
+  recordAfter(e)
+  writeEntry(p, index, state, e, direction, now)
+}
+
+function tellChanges(e: Entry): void {
+  const all: u16 = takeChanges() | pendingChanges(e)
+  setPendingChanges(e, 0)
+  tell(all & CHANGE_NEW ? EVENT_NEW : EVENT_UPDATE, all, e)
+}
+
+/** A packet that rules drop behind the tracker confirms nothing; what it changed is told by the next one that passes. */
+function dropByRules(p: Packet, index: u32, e: Entry, direction: u32, state: u8, now: i64): void {
+  if (!(e.status & STATUS_CONFIRMED)) {
+    release(e)
+    return writeRow(p, index, state, REASON_NONE, u8(direction) + 1, 0)
+  }
+  setPendingChanges(e, pendingChanges(e) | takeChanges())
+  recordAfter(e)
+  writeEntry(p, index, state, e, direction, now)
+}
+
+/** What rules see, before this packet's own reply is noted. */
+// @ts-ignore: decorator
+@inline function stateOf(e: Entry, direction: u32): u8 {
+  if (direction == REPLY || e.status & STATUS_SEEN_REPLY) return STATE_ESTABLISHED
+  return e.status & STATUS_EXPECTED ? STATE_RELATED : STATE_NEW
+}
+
+// @ts-ignore: decorator
+@inline function account(p: Packet, e: Entry, direction: u32): void {
+  if (accountsAt == 0) return
+  const at = changetype<u32>(accountOf(e)) + direction * (ACCOUNT_SIZE / 2)
+  store<u64>(at, load<u64>(at) + 1)
+  store<u64>(at, load<u64>(at, 8) + p.networkLength, 8)
+}
+
+/** An ICMP error: related to the connection of the packet it quotes; nothing about that connection changes. */
+function relate(p: Packet, index: u32, now: i64): void {
+  recordRule(RULE_ICMP_ERROR)
+  const found = findAlive(p, now)
+  if (!found) p.reason = REASON_ICMP_ERROR_UNKNOWN
+  else if (!p.atSender) p.reason = REASON_ICMP_ERROR_TARGET
+  if (p.reason) return refuse(p, index, COUNTER_ERROR)
+  const e = changetype<Entry>(found)
+  recordBefore(e, ENTRY_FOUND)
+  recordAfter(e)
+  writeEntry(p, index, STATE_RELATED, e, directionOf(p, e), now)
+}
+
+function refuse(p: Packet, index: u32, counter: u32): void {
+  count(counter)
+  conclude(p, index, STATE_INVALID, p.reason, 0)
+}
+
+/** INVALID, though its connection is known: the entry stays as the protocol left it. */
+function refuseKnown(p: Packet, index: u32, e: Entry): void {
+  recordAfter(e)
+  refuse(p, index, COUNTER_INVALID)
+}
+
+/** A verdict without an entry. */
+function conclude(p: Packet, index: u32, state: u8, reason: u8, flags: u8): void {
+  writeRow(p, index, state, reason, 0, flags)
+}
+
+/** Writes a row without an entry behind it. */
+function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, flags: u8): void {
+  count(COUNTER_STATES + state)
+  if (reason) count(COUNTER_REASONS + reason)
+  column8(VERDICT_STATE, index, state)
+  column8(VERDICT_DIRECTION, index, direction)
+  column8(VERDICT_REASON, index, reason)
+  column8(VERDICT_PROTOCOL_STATE, index, 0)
+  column8(VERDICT_FLAGS, index, flags)
+  column32(VERDICT_CONNECTION, index, 0)
+  store<f64>(verdictAt + VERDICT_TIMEOUT * batchSize + (index << 3), 0)
+  writeOwn(p, index)
+}
+
+// @ts-ignore: decorator
+@inline function writeEntry(p: Packet, index: u32, state: u8, e: Entry, direction: u32, now: i64): void {
+  count(COUNTER_STATES + state)
+  const status: u32 = e.status
+  const flags = (status & STATUS_ASSURED ? VERDICT_ASSURED : 0) | (status & STATUS_SEEN_REPLY ? VERDICT_SEEN_REPLY : 0)
+  column8(VERDICT_STATE, index, state)
+  column8(VERDICT_DIRECTION, index, u8(direction) + 1)
+  column8(VERDICT_REASON, index, REASON_NONE)
+  column8(VERDICT_PROTOCOL_STATE, index, e.state)
+  column8(VERDICT_FLAGS, index, flags)
+  column32(VERDICT_CONNECTION, index, e.id)
+  store<f64>(verdictAt + VERDICT_TIMEOUT * batchSize + (index << 3), f64(e.deadline - now))
+  writeOwn(p, index)
+}
+
+/** The packet's own headers. */
+// @ts-ignore: decorator
+@inline function writeOwn(p: Packet, index: u32): void {
+  column8(VERDICT_PROTOCOL, index, p.ownProtocol)
+  column8(VERDICT_FAMILY, index, p.ownFamily)
+  column32(VERDICT_NETWORK, index, p.ownFamily ? p.network - p.frame : 0)
+  column32(VERDICT_TRANSPORT, index, p.transport ? p.transport - p.frame : 0)
+}
+
+// @ts-ignore: decorator
+@inline function column8(column: u32, index: u32, value: u8): void {
+  store<u8>(verdictAt + column * batchSize + index, value)
+}
+
+// @ts-ignore: decorator
+@inline function column32(column: u32, index: u32, value: u32): void {
+  store<u32>(verdictAt + column * batchSize + (index << 2), value)
+}

@@ -1,0 +1,248 @@
+/**
+ * The core's exports: memory is laid out once, then batches of packets go through the stages.
+ *
+ *     00 constants, 01 records and the memory map
+ *     10 link → 11 network → 13 match → 14 tuple → 15–18 transport headers     what a packet says of itself
+ *     20 hash → 21 table → 22 expiry                                           which connection it belongs to
+ *     30–34 TCP, 35 UDP, 36 ICMP, 37 the rows of the protocols                 what it does to it
+ *     40 events, 41 records → 50 track                                         what is told of it
+ *
+ * A group of up to 64 packets passes each stage before the next begins, so that the memory accesses of many packets are
+ * under way together: headers, hashes, a touch of every bucket, the entries the buckets suggest, a touch of those, and
+ * then packet by packet in order. What is looked up ahead is a hint only; every packet sees the table as the packet
+ * before it left it. How packets are split into batches and groups changes nothing.
+ */
+import {
+  batchSize, countersAt, dropAt, entriesAt, entryAt, ENTRY_SIZE, GROUP, inputAt, layOut, lengthAt, linkTypeAt,
+  accountsAt, buckets, Entry, eventsAt, hashKeysAt, indexAt, nanosecondsAt, notrackAt, offsetAt, Packet, PACKET_SIZE,
+  PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, provenanceAt, recordsAt, scratchAt, secondsAt, settingsAt,
+  switchesAt, verdictAt, wireLengthAt,
+} from './01-records'
+import { readLink } from './10-link'
+import { readNetwork } from './11-network'
+import { matchesAny } from './13-match'
+import { makeKey } from './14-tuple'
+import { readTransport, transportChecksums } from './15-transport'
+import { hashKey } from './20-hash'
+import { bucketOf, entries, find, highest, remove, suggest } from './21-table'
+import { sweepAll } from './22-expiry'
+import { clock, forgetEvents, packetNumber, passTime, room, roomForPacket, setTelling, waiting } from './40-events'
+import { setRecording } from './41-record'
+import { classify } from './50-track'
+
+/** Checked by the wrapper: layouts of records and columns go with it. */
+export const VERSION: u32 = 1
+
+/**
+ * Lays out the memory and grows it, once.
+ *
+ * @param parts WITH_ flags
+ * @returns false where it does not fit
+ */
+export function createCore(maxConnections: u32, batch: u32, input: u32, parts: u32): bool {
+  const bytes = layOut(maxConnections, batch, input, parts)
+  if (!bytes) return false
+  const pages = i32((bytes + 0xffff) >> 16)
+  const missing = pages - memory.size()
+  return missing <= 0 || memory.grow(missing) != -1
+}
+
+/** Addresses of the regions, in the order of `Region` in src/border.ts. */
+export function regionAt(region: u32): u32 {
+  switch (region) {
+    case 0: return settingsAt
+    case 1: return switchesAt
+    case 2: return hashKeysAt
+    case 3: return countersAt
+    case 4: return notrackAt
+    case 5: return dropAt
+    case 6: return offsetAt
+    case 7: return lengthAt
+    case 8: return wireLengthAt
+    case 9: return secondsAt
+    case 10: return nanosecondsAt
+    case 11: return linkTypeAt
+    case 12: return verdictAt
+    case 13: return recordsAt
+    case 14: return eventsAt
+    case 15: return inputAt
+    case 16: return indexAt
+    case 17: return entriesAt
+    case 18: return accountsAt
+    case 19: return provenanceAt
+    case 20: return buckets
+  }
+  return 0
+}
+
+let checksumMode: u32 = 0
+let notracks: u32 = 0
+let drops: u32 = 0
+
+/** Address of offset 0 of the batch; what lies before the input's first byte is not there. */
+let inputBase: u32 = 0
+
+/** How checksums are taken, how many NOTRACK and drop matches are set, whether somebody listens to events. */
+export function configure(checksums: u32, notrackMatches: u32, dropMatches: u32, listening: bool): void {
+  checksumMode = checksums
+  notracks = notrackMatches
+  drops = dropMatches
+  setTelling(listening)
+}
+
+/**
+ * Classifies packets `from` to `to` of the columns.
+ *
+ * @param base offset, as the column counts, of the input's first byte
+ * @param recorded whether records are kept of them
+ * @returns the first packet not classified: `to`, or less where events must be read first
+ */
+export function run(from: u32, to: u32, base: u32, recorded: bool): u32 {
+  setRecording(recorded)
+  inputBase = inputAt - base
+  while (from < to) {
+    const n = min(to - from, GROUP)
+    readGroup(from, n)
+    suggestGroup(n)
+    for (let i: u32 = 0; i < n; i++) {
+      if (!roomForPacket()) return from + i
+      classify(packetAt(i), from + i)
+    }
+    from += n
+  }
+  return from
+}
+
+// @ts-ignore: decorator
+@inline function packetAt(i: u32): Packet {
+  return changetype<Packet>(scratchAt + i * PACKET_SIZE)
+}
+
+/** Reads the headers of `n` packets and hashes their keys. */
+function readGroup(from: u32, n: u32): void {
+  const transportMode = transportChecksums(checksumMode)
+  for (let i: u32 = 0; i < n; i++) readPacket(packetAt(i), from + i, transportMode)
+  for (let i: u32 = 0; i < n; i++) {
+    const p = packetAt(i)
+    if (isLookedUp(p)) p.hash = hashKey(p)
+  }
+}
+
+// @ts-ignore: decorator
+@inline function isLookedUp(p: Packet): bool {
+  return p.path == PATH_TRACK || p.path == PATH_ICMP_ERROR
+}
+
+function readPacket(p: Packet, i: u32, transportMode: u32): void {
+  p.frame = inputBase + load<u32>(offsetAt + (i << 2))
+  p.length = load<u32>(lengthAt + (i << 2))
+  p.wireLength = max(load<u32>(wireLengthAt + (i << 2)), p.length)
+  p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
+  p.network = p.frame
+  p.transport = 0
+  p.transportLength = 0
+  p.transportCaptured = 0
+  p.candidate = 0
+  p.hash = 0
+  p.path = PATH_NONE
+  p.ownProtocol = 0
+  p.ownFamily = 0
+  p.dropped = 0
+  p.offloaded = 0
+  p.reason = readLink(p, load<u16>(linkTypeAt + (i << 1)))
+  if (p.reason) return
+  const readable = readNetwork(p, checksumMode)
+  if (!readable && p.path == PATH_NONE) return
+  if (notracks && matchesAny(p, notrackAt, notracks)) {
+    p.path = PATH_UNTRACKED
+    p.reason = 0
+    return
+  }
+  if (readable) readTransport(p, transportMode)
+  if (drops) p.dropped = u8(matchesAny(p, dropAt, drops))
+}
+
+/** Nanoseconds since 1970; what lies more than three hundred years away counts as that far away. */
+// @ts-ignore: decorator
+@inline function timeOf(seconds: f64, nanoseconds: u32): i64 {
+  if (!(seconds > -9e9)) seconds = -9e9
+  if (!(seconds < 9e9)) seconds = 9e9
+  return i64(seconds) * 1_000_000_000 + nanoseconds
+}
+
+/** Memory touched ahead; the sum keeps the loads alive. */
+let touched: u32 = 0
+
+/** Fetches the buckets of `n` packets, then the entries those suggest. */
+function suggestGroup(n: u32): void {
+  let sum: u32 = 0
+  for (let i: u32 = 0; i < n; i++) sum += load<u32>(bucketOf(packetAt(i).hash))
+  for (let i: u32 = 0; i < n; i++) {
+    const p = packetAt(i)
+    if (p.hash) p.candidate = suggest(p.hash)
+  }
+  for (let i: u32 = 0; i < n; i++) {
+    const at = max(packetAt(i).candidate, entriesAt)
+    sum += load<u32>(at) + load<u32>(at + ENTRY_SIZE / 2)
+  }
+  touched = sum
+}
+
+/** Lets time pass to `time` (nanoseconds) and removes what has expired. Returns false while more is left than events fit. */
+export function advance(time: i64): bool {
+  passTime(time)
+  const most = room()
+  return sweepAll(clock, most) < most
+}
+
+export function eventsWaiting(): u32 {
+  return waiting
+}
+
+export function eventsRead(): void {
+  forgetEvents()
+}
+
+export function now(): i64 {
+  return clock
+}
+
+export function packets(): u32 {
+  return packetNumber
+}
+
+export function entryCount(): u32 {
+  return entries
+}
+
+export function highestSlot(): u32 {
+  return highest
+}
+
+/** The slot of the live connection with this id, 0 for none; looks at every slot in use. */
+export function slotOfId(id: u32): u32 {
+  for (let slot: u32 = 1; slot <= highest; slot++) {
+    const e = entryAt(slot)
+    if (e.id == id && e.status && e.deadline > clock) return slot
+  }
+  return 0
+}
+
+/**
+ * The slot of the live connection that a tuple belongs to, 0 for none. The tuple is given as a packet's headers in the
+ * input: an IP header, and `transport` bytes behind it the ports or the ICMP header.
+ */
+export function slotOfTuple(family: u32, protocol: u32, transport: u32): u32 {
+  const p = packetAt(0)
+  if (!makeKey(p, inputAt, family, inputAt + transport, protocol)) return 0
+  p.hash = hashKey(p)
+  p.candidate = 0
+  const e = changetype<Entry>(find(p))
+  if (!changetype<u32>(e) || e.deadline <= clock) return 0
+  return (changetype<u32>(e) - entriesAt) >> 7
+}
+
+/** Removes a connection. */
+export function removeSlot(slot: u32): void {
+  remove(entryAt(slot))
+}

@@ -1,0 +1,96 @@
+/** What a tracker costs before the first packet: compiling, creating, memory. */
+import { readFileSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { MapTracker } from './peers/map-tracker.js'
+import { TypedTracker } from './peers/typed-tracker.js'
+import type { Sdk } from './sdk.js'
+import { quartiles } from './statistics.js'
+import { handshakes } from './traffic.js'
+
+export interface Costs {
+  /** The module compiled from its bytes; null without `core.wasm`. */
+  readonly compileMs: number | null
+  readonly coreBytes: number | null
+  readonly createMs: number
+  readonly maxConnections: number
+  readonly memoryBytes: number
+  readonly bytesPerConnection: number
+}
+
+const REPETITIONS = 9
+const MAX_CONNECTIONS = 262_144
+
+export function costs(sdk: Sdk, core: URL): Costs {
+  const bytes = read(core)
+  const memoryBytes = memoryOf(sdk)
+  return {
+    compileMs: bytes && median(() => compile(bytes)),
+    coreBytes: bytes && bytes.length,
+    createMs: median(() => sdk.createTracker({ maxConnections: MAX_CONNECTIONS, checksum: 'verify' }).close()),
+    maxConnections: MAX_CONNECTIONS,
+    memoryBytes,
+    bytesPerConnection: memoryBytes / MAX_CONNECTIONS,
+  }
+}
+
+function read(core: URL): Uint8Array | null {
+  try {
+    return readFileSync(core)
+  } catch {
+    return null
+  }
+}
+
+let compiled = 0
+
+/** V8 remembers modules by their bytes: an empty custom section of another name makes each one new to it. */
+function compile(bytes: Uint8Array): void {
+  compiled += 1
+  const section = Uint8Array.of(0, 3, 2, 0x30 + (compiled >> 6), 0x30 + (compiled & 63))
+  const unique = new Uint8Array(bytes.length + section.length)
+  unique.set(bytes)
+  unique.set(section, bytes.length)
+  new WebAssembly.Module(unique)
+}
+
+/** Milliseconds. */
+function median(work: () => void): number {
+  const times: number[] = []
+  for (let i = 0; i < REPETITIONS; i += 1) {
+    const start = performance.now()
+    work()
+    times.push(performance.now() - start)
+  }
+  return quartiles(times).p50
+}
+
+/** The verdict columns are views of the tracker's one memory, so their buffer tells its size. */
+function memoryOf(sdk: Sdk): number {
+  const tracker = sdk.createTracker({ maxConnections: MAX_CONNECTIONS, checksum: 'verify' })
+  const [piece] = handshakes(1)
+  const bytes = tracker.trackBatch(piece.batches[0]).state.buffer.byteLength
+  tracker.close()
+  return bytes
+}
+
+/** Bytes a connection of the peers: that of the typed arrays by their sizes, that of the `Map` by the heap's growth. */
+export function peerBytesPerConnection(): { readonly typed: number; readonly map: number } {
+  const connections = 50_000
+  const before = heapUsed()
+  const tracker = new MapTracker({ maxConnections: connections, checksum: 'ignore' })
+  for (const piece of handshakes(connections)) for (const batch of piece.batches) tracker.trackBatch(batch)
+  const map = (heapUsed() - before) / connections
+  // Used once more after the heap was looked at: it is not collected before.
+  tracker.trackBatch([...handshakes(1)][0].batches[0])
+  const typed = new TypedTracker({ maxConnections: MAX_CONNECTIONS, checksum: 'ignore' })
+  return { typed: typed.bytes / MAX_CONNECTIONS, map }
+}
+
+/** After collecting garbage, for which no flag need be given to Node. */
+function heapUsed(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  return process.memoryUsage().heapUsed
+}

@@ -1,0 +1,22 @@
+/** What the benchmark uses of the package, which it loads as users get it: built. */
+import type { PacketBatch } from '../src/batch.js'
+import type { Verdict, VerdictBatch } from '../src/types.js'
+
+export interface Tracker {
+  trackBatch(batch: PacketBatch): VerdictBatch
+  track(bytes: Uint8Array, options: { readonly time: bigint; readonly linkType: 'ethernet' }): Verdict
+  close(): void
+}
+
+export interface Sdk {
+  createTracker(options: {
+    readonly maxConnections: number
+    readonly checksum: 'verify' | 'ignore'
+    readonly hashSeed?: bigint
+  }): Tracker
+}
+
+/** `url` is that of the built main entry. */
+export async function loadSdk(url: URL): Promise<Sdk> {
+  return (await import(url.href)) as Sdk
+}

@@ -1,0 +1,11 @@
+import { defineConfig } from 'tsup'
+
+// The benchmark imports the package at run time, from dist/: figures are those of what users get.
+export default defineConfig({
+  entry: { run: 'bench/run.ts' },
+  outDir: 'build/bench',
+  format: 'esm',
+  target: 'node20',
+  platform: 'node',
+  clean: false,
+})

@@ -1,0 +1,28 @@
+/** `classify`: one line a packet, the verdict. */
+import { classifyLines } from '../format/ndjson.js'
+import { createTable } from '../format/table.js'
+import { runTracker, type Run } from './run.js'
+
+export async function classify(run: Run): Promise<void> {
+  await (run.invocation.json ? classifyJson(run) : classifyTable(run))
+}
+
+async function classifyJson(run: Run): Promise<void> {
+  const { output, invocation: { detail } } = run
+  await runTracker(run, {
+    batch(batch, verdicts, firstPacket, tracker) {
+      const entry = detail ? (index: number) => tracker.entry(index) : undefined
+      output.write(classifyLines(batch, verdicts, firstPacket, entry))
+    },
+  })
+}
+
+async function classifyTable(run: Run): Promise<void> {
+  const table = createTable(run.colour)
+  run.output.write(table.header())
+  await runTracker(run, {
+    batch(batch, verdicts, firstPacket) {
+      run.output.write(table.lines(batch, verdicts, firstPacket))
+    },
+  })
+}

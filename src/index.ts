@@ -1,0 +1,17 @@
+/** `conntrack-wasm`: Linux connection tracking, wherever JavaScript runs. */
+export { createTracker, Tracker } from './tracker.js'
+export type { ChecksumMode, ConnectionListener, PacketInfo, TrackerOptions } from './tracker.js'
+export { BATCH_SIZE, packetBatch } from './batch.js'
+export type { PacketBatch } from './batch.js'
+export { ConntrackError } from './errors.js'
+export type { ConntrackErrorCode } from './errors.js'
+export { LINK_TYPES } from './link-types.js'
+export type { LinkTypeName } from './link-types.js'
+export {
+  DIRECTIONS, EVENTS, PROTOCOL_NUMBERS, protocolName, REASONS, STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES, VERDICT_ASSURED,
+  VERDICT_DROPPED, VERDICT_SEEN_REPLY,
+} from './names.js'
+export type { Reason, State } from './names.js'
+export { SYSCTLS } from './sysctl.js'
+export type { Sysctl } from './sysctl.js'
+export type * from './types.js'

@@ -1,0 +1,100 @@
+/** Packet matches as options have them, and as the core wants them. */
+import ipaddr from 'ipaddr.js'
+import { ConntrackError } from './errors.js'
+import { PROTOCOL_NUMBERS } from './names.js'
+import type { PacketMatch } from './types.js'
+
+/** A match in numbers. Addresses are 16 bytes, an IPv4 address in the first four. */
+export interface CompiledMatch {
+  /** 256: any. */
+  readonly protocol: number
+  /** 0: any. */
+  readonly family: 0 | 4 | 6
+  readonly sport: readonly [number, number]
+  readonly dport: readonly [number, number]
+  readonly asksForPorts: boolean
+  readonly src: AddressMatch
+  readonly dst: AddressMatch
+}
+
+export interface AddressMatch {
+  readonly address: Uint8Array
+  readonly mask: Uint8Array
+}
+
+const ANY_ADDRESS: AddressMatch = { address: new Uint8Array(16), mask: new Uint8Array(16) }
+const ANY_PORT = [0, 65535] as const
+
+/**
+ * Reads a match.
+ *
+ * @throws ConntrackError `invalid-argument` naming the field
+ */
+export function compileMatch(match: PacketMatch): CompiledMatch {
+  for (const key of Object.keys(match)) {
+    if (!['protocol', 'src', 'dst', 'sport', 'dport'].includes(key)) throw invalid(`unknown field '${key}' in a match`)
+  }
+  const src = match.src === undefined ? null : parsePrefix(match.src)
+  const dst = match.dst === undefined ? null : parsePrefix(match.dst)
+  if (src && dst && src.family !== dst.family) throw invalid('src and dst of a match are of different IP versions')
+  return {
+    protocol: match.protocol === undefined ? 256 : protocolNumber(match.protocol),
+    family: src?.family ?? dst?.family ?? 0,
+    sport: match.sport === undefined ? ANY_PORT : parsePorts(match.sport),
+    dport: match.dport === undefined ? ANY_PORT : parsePorts(match.dport),
+    asksForPorts: match.sport !== undefined || match.dport !== undefined,
+    src: src?.match ?? ANY_ADDRESS,
+    dst: dst?.match ?? ANY_ADDRESS,
+  }
+}
+
+/**
+ * The number of an IP protocol given by name or number.
+ *
+ * @throws ConntrackError `invalid-argument`
+ */
+export function protocolNumber(protocol: number | string): number {
+  const known = typeof protocol === 'string' ? PROTOCOL_NUMBERS[protocol.toLowerCase()] : undefined
+  const number = known ?? (protocol === '' ? NaN : Number(protocol))
+  if (Number.isInteger(number) && number >= 0 && number <= 255) return number
+  throw invalid(`protocol ${String(protocol)}: expected 0 to 255 or one of ${Object.keys(PROTOCOL_NUMBERS).join(', ')}`)
+}
+
+/**
+ * The bytes of an address: 4 or 16.
+ *
+ * @throws ConntrackError `invalid-argument`
+ */
+export function addressBytes(address: string): Uint8Array {
+  if (!isAddress(address)) throw invalid(`'${address}' is not an IP address`)
+  return Uint8Array.from(ipaddr.parse(address).toByteArray())
+}
+
+function isAddress(text: string): boolean {
+  return ipaddr.IPv6.isValid(text) || ipaddr.IPv4.isValidFourPartDecimal(text)
+}
+
+function parsePrefix(text: string): { family: 4 | 6; match: AddressMatch } {
+  const [address, bits, ...rest] = String(text).split('/')
+  const bytes = addressBytes(address)
+  const width = bytes.length * 8
+  const length = bits === undefined ? width : /^\d{1,3}$/.test(bits) ? Number(bits) : NaN
+  if (rest.length > 0 || !(length <= width)) throw invalid(`'${text}' is not an address prefix`)
+  const mask = new Uint8Array(16)
+  for (let i = 0; i < length; i++) mask[i >> 3] |= 0x80 >> (i & 7)
+  const value = new Uint8Array(16)
+  bytes.forEach((byte, i) => { value[i] = byte & mask[i] })
+  return { family: bytes.length === 4 ? 4 : 6, match: { address: value, mask } }
+}
+
+function parsePorts(ports: number | string): readonly [number, number] {
+  const parts = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(ports))
+  const from = Number(parts?.[1])
+  const to = Number(parts?.[2] ?? parts?.[1])
+  if (parts && from <= to && to <= 65535) return [from, to]
+  throw invalid(`'${ports}' is not a port or a range of ports`)
+}
+
+function invalid(message: string): ConntrackError {
+  return new ConntrackError('invalid-argument', message)
+}

@@ -1,0 +1,45 @@
+/** `conntrack-wasm/node`: captures from paths, standard input and live, on Node. */
+import { open } from 'node:fs/promises'
+import type { PacketBatch } from './batch.js'
+import { type CaptureOptions, readCapture as readSource } from './capture/reader.js'
+import type { CaptureSource } from './capture/source.js'
+
+export type { PacketBatch } from './batch.js'
+export type { CaptureOptions } from './capture/reader.js'
+export type { CaptureSource } from './capture/source.js'
+export { liveCapture, type LiveCaptureOptions } from './node/live.js'
+
+/** Bytes read from a file at once; the one buffer of this size is used again for each read. */
+const READ_SIZE = 1024 * 1024
+
+/**
+ * `readCapture` of `conntrack-wasm/capture`, for paths too.
+ *
+ * @param source the path of a file, `-` for standard input, a `file:` URL, or any source that `readCapture` of
+ * `conntrack-wasm/capture` takes, streams of Node included
+ * @returns batches, each good until the next is asked for
+ * @throws as `readCapture` of `conntrack-wasm/capture`; while iterating, Node's own errors (`ENOENT` and so on, in
+ * `code`) for files that cannot be opened or read
+ */
+export function readCapture(
+  source: string | URL | CaptureSource, options: CaptureOptions = {},
+): AsyncGenerator<PacketBatch, void, undefined> {
+  if (source === '-') return readSource(process.stdin, options)
+  if (typeof source === 'string' || source instanceof URL) return readSource(fileChunks(source), options)
+  return readSource(source, options)
+}
+
+/** The file's bytes, always in the same buffer: the reader is done with a chunk when it asks for the next. */
+async function* fileChunks(path: string | URL): AsyncGenerator<Uint8Array, void, undefined> {
+  const file = await open(path)
+  try {
+    const buffer = new Uint8Array(READ_SIZE)
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, READ_SIZE)
+      if (bytesRead === 0) return
+      yield buffer.subarray(0, bytesRead)
+    }
+  } finally {
+    await file.close()
+  }
+}

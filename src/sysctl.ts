@@ -1,0 +1,71 @@
+/**
+ * The sysctls of nf_conntrack that mean something outside the kernel: names, Linux's defaults and bounds, and where the
+ * core keeps them. Names are Linux's without `net.netfilter.nf_conntrack_`.
+ */
+import { ConntrackError } from './errors.js'
+
+/** One setting. */
+export interface Sysctl {
+  readonly initial: number
+  readonly min: number
+  readonly max: number
+  /** Place in the core: a timeout (seconds here, nanoseconds there), a switch, or known to the wrapper alone. */
+  readonly timeout?: number
+  readonly switch?: number
+}
+
+/** Timeouts are 32-bit ticks in Linux; a day short of what 250 ticks a second allow. */
+const MAX_SECONDS = 8_589_934
+
+const seconds = (initial: number, timeout: number): Sysctl => ({ initial, min: 0, max: MAX_SECONDS, timeout })
+const flag = (initial: number, place: number, max = 1): Sysctl => ({ initial, min: 0, max, switch: place })
+
+/** Every setting by its name. */
+export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
+  acct: { initial: 0, min: 0, max: 1 },
+  checksum: flag(1, 4),
+  generic_timeout: seconds(600, 16),
+  icmp_timeout: seconds(30, 14),
+  icmpv6_timeout: seconds(30, 15),
+  tcp_be_liberal: flag(0, 1),
+  tcp_ignore_invalid_rst: flag(0, 3),
+  tcp_loose: flag(1, 0),
+  tcp_max_retrans: flag(3, 2, 255),
+  tcp_timeout_close: seconds(10, 8),
+  tcp_timeout_close_wait: seconds(60, 5),
+  tcp_timeout_established: seconds(432_000, 3),
+  tcp_timeout_fin_wait: seconds(120, 4),
+  tcp_timeout_last_ack: seconds(30, 6),
+  tcp_timeout_max_retrans: seconds(300, 10),
+  tcp_timeout_syn_recv: seconds(60, 2),
+  tcp_timeout_syn_sent: seconds(120, 1),
+  tcp_timeout_time_wait: seconds(120, 7),
+  tcp_timeout_unacknowledged: seconds(300, 11),
+  udp_timeout: seconds(30, 12),
+  udp_timeout_stream: seconds(120, 13),
+}
+
+/** Timeouts that Linux has no sysctl for, seconds by place. */
+export const FIXED_TIMEOUTS: Readonly<Record<number, number>> = { 0: 0, 9: 120 }
+
+/**
+ * The name as the table has it, without Linux's prefixes.
+ *
+ * @throws ConntrackError `unknown-sysctl`
+ */
+export function sysctlName(name: string): string {
+  const short = name.replace(/^net[./]netfilter[./]/, '').replace(/^nf_conntrack_/, '')
+  if (Object.hasOwn(SYSCTLS, short)) return short
+  throw new ConntrackError('unknown-sysctl', `unknown sysctl '${name}'; known are: ${Object.keys(SYSCTLS).join(', ')}`)
+}
+
+/**
+ * The value, if it is one the setting can have.
+ *
+ * @throws ConntrackError `sysctl-range`
+ */
+export function sysctlValue(name: string, value: unknown): number {
+  const { min, max } = SYSCTLS[name]
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
+  throw new ConntrackError('sysctl-range', `sysctl ${name}: ${String(value)} is not a whole number from ${min} to ${max}`)
+}

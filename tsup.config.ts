@@ -1,0 +1,49 @@
+import { readFileSync, copyFileSync, mkdirSync } from 'node:fs'
+import type { Plugin } from 'esbuild'
+import { defineConfig, type Options } from 'tsup'
+
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+
+const common: Options = {
+  outDir: 'dist',
+  target: 'es2022',
+  sourcemap: false,
+  minifySyntax: true,
+  define: { __VERSION__: JSON.stringify(version) },
+  loader: { '.wasm': 'binary' },
+  noExternal: ['fflate', 'ipaddr.js'],
+}
+
+/** Under the `workerd` condition the core is a file beside the bundle, which the runtime compiles. */
+const workerdCore: Plugin = {
+  name: 'workerd-core',
+  setup(build) {
+    build.onResolve({ filter: /core-module\.js$/ }, ({ resolveDir }) => ({ path: `${resolveDir}/core-module.workerd.ts` }))
+    build.onResolve({ filter: /^\.\/core\.wasm$/ }, () => ({ path: './core.wasm', external: true }))
+  },
+}
+
+const shared: Options = { ...common, platform: 'neutral', external: [/^node:/], splitting: true, dts: true }
+const entry = { index: 'src/index.ts', capture: 'src/capture.ts', format: 'src/format.ts', node: 'src/node.ts' }
+
+export default defineConfig([
+  // One build for each module system, so that all entries share one ConntrackError.
+  {
+    ...shared,
+    entry: { ...entry, cli: 'src/cli.ts' },
+    dts: { entry },
+    format: ['esm'],
+    onSuccess: async () => {
+      mkdirSync('dist', { recursive: true })
+      copyFileSync('build/core.wasm', 'dist/core.wasm')
+    },
+  },
+  { ...shared, entry, format: ['cjs'] },
+  {
+    ...common,
+    entry: { 'index.workerd': 'src/index.ts' },
+    format: ['esm'],
+    platform: 'neutral',
+    esbuildPlugins: [workerdCore],
+  },
+])

@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs'
+import { defineConfig } from 'vitest/config'
+
+/** Imports of `.wasm` files give their bytes, as the bundle has them. */
+const wasmBytes = {
+  name: 'wasm-bytes',
+  enforce: 'pre' as const,
+  load(id: string) {
+    if (!id.endsWith('.wasm')) return null
+    return `export default Uint8Array.from(atob('${readFileSync(id).toString('base64')}'), c => c.charCodeAt(0))`
+  },
+}
+
+const project = (name: string, options: object = {}) => ({
+  plugins: [wasmBytes],
+  define: { __VERSION__: '"test"' },
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: 60_000, ...options },
+})
+
+export default defineConfig({
+  test: {
+    projects: [project('unit'), project('conformance', { testTimeout: 600_000, fileParallelism: false }), project('kernel'), project('browser'), project('fuzz'), project('package')],
+  },
+})
