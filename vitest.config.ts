@@ -11,9 +11,17 @@ const wasmBytes = {
   },
 }
 
+/** Heavier tests are of what is published: the built package. */
+const built = (file: string) => new URL(`dist/${file}`, import.meta.url).pathname
+const builtPackage = [
+  { find: /^conntrack-wasm$/, replacement: built('index.js') },
+  { find: /^conntrack-wasm\/(capture|format|node)$/, replacement: built('$1.js') },
+]
+
 const project = (name: string, options: object = {}) => ({
   plugins: [wasmBytes],
   define: { __VERSION__: '"test"' },
+  resolve: { alias: builtPackage },
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: 60_000, ...options },
 })
 

@@ -1,0 +1,144 @@
+/** One packet: what the tracker says against what the kernel said. */
+import type { Connection, TcpSide, Tracker, Verdict } from 'conntrack-wasm'
+import { TCP_FLAGS } from 'conntrack-wasm'
+import type { GoldenPacket, GoldenSide } from './golden.js'
+
+/** A jiffy of the recording kernel, and one more for the query's own time. */
+const TICK_MS = 4
+const SLACK_MS = 2 * TICK_MS
+
+/** What a kernel remark must contain where the tracker gives a reason. */
+const REMARKS: Readonly<Record<string, RegExp>> = {
+  'icmp-short': /short packet/, 'icmp-checksum': /checksum/, 'icmp-type': /invalid icmp type/,
+  'icmp-error-target': /outer daddr/, 'icmp-redirect': /redirect/,
+  'tcp-short': /truncated packet|short packet/, 'tcp-data-offset': /truncated packet/, 'tcp-checksum': /bad checksum/, 'tcp-flags': /flag combination/,
+  'tcp-no-connection': /invalid new/, 'tcp-loose-off': /invalid new/, 'tcp-transition': /packet \(index \d\) in dir \d invalid/,
+  'tcp-rst-below-ack': /invalid rst/, 'tcp-seq-over-window': /SEQ is over upper bound|bytes more than expected/,
+  'tcp-ack-over-sent': /ACK is over upper bound/, 'udp-short': /short packet/, 'udp-length': /truncated\/malformed/,
+  'udp-checksum': /bad checksum/, 'udplite-short': /short packet/, 'udplite-coverage': /coverage/,
+  'udplite-no-checksum': /checksum missing/, 'udplite-checksum': /bad checksum/,
+}
+
+/** Differences in words; none where tracker and kernel agree. */
+export function differences(golden: GoldenPacket, verdict: Verdict, entry: Connection | null): string[] {
+  const found: string[] = []
+  const expect = (what: string, ours: unknown, kernels: unknown): void => {
+    if (ours !== kernels) found.push(`${what} ${JSON.stringify(ours)}, kernel ${JSON.stringify(kernels)}`)
+  }
+  if (golden.verdict === 'no-verdict') {
+    if (golden.reason === 'dropped by conntrack') expect('reason', verdict.reason, 'table-full')
+    else expect('state', verdict.state, null)
+    return found
+  }
+  if (golden.verdict === 'fragment-held') {
+    expect('reason', verdict.reason, 'fragment-held')
+    return found
+  }
+  expect('state', verdict.state, golden.verdict.toUpperCase())
+  expect('direction', verdict.direction, golden.direction)
+  compareReason(golden, verdict, found)
+  if (golden.ct === undefined) return found
+  expect('entry', entry !== null, golden.ct !== null)
+  if (entry && golden.ct !== null) compareEntry(golden, entry, expect)
+  return found
+}
+
+function compareReason(golden: GoldenPacket, verdict: Verdict, found: string[]): void {
+  const pattern = verdict.reason === null ? undefined : REMARKS[verdict.reason]
+  const remarks = golden.remarks ?? []
+  if (pattern && remarks.length > 0 && !remarks.some(remark => pattern.test(remark))) {
+    found.push(`reason ${verdict.reason}, kernel remarks ${JSON.stringify(remarks)}`)
+  }
+}
+
+type Expect = (what: string, ours: unknown, kernels: unknown) => void
+
+function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect): void {
+  expect('assured', entry.assured, golden.assured)
+  expect('seen reply', entry.seenReply, golden.seen_reply)
+  if (entry.tcpState !== null || golden.tcp_state !== undefined) expect('tcpState', entry.tcpState, golden.tcp_state)
+  compareTimeout(golden, entry, expect)
+  if (golden.entry) {
+    expect('status', entry.status.join(), golden.entry.status.filter(bit => bit !== 'HELPER').join())
+    for (const [direction, tuple] of [['original', golden.entry.orig], ['reply', golden.entry.reply]] as const) {
+      const { src, dst, protocol, sport, dport, type, code, id } = entry[direction]
+      expect(`${direction} tuple`, [src, dst, protocol, sport ?? 0, dport ?? 0, type, code, id].join(),
+        [tuple.src, tuple.dst, tuple.proto, tuple.sport ?? 0, tuple.dport ?? 0, tuple.type, tuple.code, tuple.id].join())
+    }
+    if (entry.packets && golden.entry.packets) {
+      expect('packets', [entry.packets.original, entry.packets.reply].join(), golden.entry.packets.join())
+      expect('bytes', [entry.bytes?.original, entry.bytes?.reply].join(), golden.entry.bytes?.join())
+    }
+  }
+  if (golden.window?.orig && entry.tcp) compareWindow(golden.window as Required<GoldenPacket>['window'], entry, expect)
+}
+
+/** The kernel counts in ticks and is asked a moment later; beyond that the timeouts must be equal. */
+function compareTimeout(golden: GoldenPacket, entry: Connection, expect: Expect): void {
+  const exact = golden.window?.timeout_ms
+  const slack = SLACK_MS + (golden.late ? TICK_MS : 0)
+  if (exact !== undefined) {
+    if (Math.abs(entry.timeoutMs - exact) > slack) expect('timeoutMs', entry.timeoutMs, exact)
+  } else if (golden.timeout != null) {
+    const seconds = [entry.timeoutMs - slack, entry.timeoutMs + slack].map(ms => Math.floor(ms / 1000))
+    if (!seconds.includes(golden.timeout)) expect('timeout', entry.timeoutMs / 1000, golden.timeout)
+  }
+}
+
+function compareWindow(window: Required<GoldenPacket>['window'], entry: Connection, expect: Expect): void {
+  const tcp = entry.tcp!
+  expect('original side', sideText(tcp.original), goldenSide(window.orig!))
+  expect('reply side', sideText(tcp.reply), goldenSide(window.reply!))
+  expect('retransmissions', tcp.retransmissions, window.retrans)
+  const { last } = window
+  if (!last) return
+  const flags = TCP_FLAGS.filter((_, i) => last.flags >> i & 1)
+  expect('last', [tcp.last.index, tcp.last.direction, tcp.last.seq, tcp.last.ack, tcp.last.end, tcp.last.window, tcp.last.scale, ...tcp.last.flags].join(),
+    [last.index, last.dir ? 'reply' : 'original', last.seq, last.ack, last.end, last.win, last.wscale, ...flags].join())
+}
+
+function sideText(side: TcpSide): string {
+  return `end ${side.end} maxEnd ${side.maxEnd} maxWindow ${side.maxWindow} maxAck ${side.maxAck} scale ${side.scale} ${side.flags.join()}`
+}
+
+function goldenSide(side: GoldenSide): string {
+  return `end ${side.end} maxEnd ${side.maxend} maxWindow ${side.maxwin} maxAck ${side.maxack} scale ${side.scale} ${side.flags.join()}`
+}
+
+/** The entry that a packet's tuple belongs to, whatever the verdict: what the oracle shows. */
+export function entryOf(tracker: Tracker, verdict: Verdict, packet: Uint8Array): Connection | null {
+  if (verdict.connection !== null) return tracker.connection(verdict.connection)
+  const query = tupleOf(packet)
+  return query && tracker.find(query)
+}
+
+/** The tuple of an IP packet, read the plain way; for an ICMP error that of the packet it quotes, inverted. */
+function tupleOf(bytes: Uint8Array): Parameters<Tracker['find']>[0] | null {
+  const family = bytes[0] >> 4
+  let at = family === 4 ? (bytes[0] & 15) * 4 : 40
+  let protocol = family === 4 ? bytes[9] : bytes[6]
+  while (family === 6 && [0, 43, 44, 51, 60].includes(protocol)) {
+    const size: number = protocol === 44 ? 8 : protocol === 51 ? (bytes[at + 1] + 2) * 4 : (bytes[at + 1] + 1) * 8
+    protocol = bytes[at]
+    at += size
+  }
+  const text = (from: number, length: number) => {
+    const part = bytes.subarray(from, from + length)
+    return length === 4 ? part.join('.') : Array.from({ length: 8 }, (_, i) => (part[2 * i] << 8 | part[2 * i + 1]).toString(16)).join(':')
+  }
+  const [src, dst] = family === 4 ? [text(12, 4), text(16, 4)] : [text(8, 16), text(24, 16)]
+  if (bytes.length < at + (protocol === 1 || protocol === 58 ? 8 : [6, 17, 136].includes(protocol) ? 4 : 0)) return null
+  if (protocol === 1 || protocol === 58) {
+    if (isError(family, bytes[at])) {
+      const quote = tupleOf(bytes.subarray(at + 8))
+      return quote && { ...quote, src: quote.dst, dst: quote.src, sport: quote.dport, dport: quote.sport }
+    }
+    return { protocol, src, dst, type: bytes[at], code: bytes[at + 1], id: bytes[at + 4] << 8 | bytes[at + 5] }
+  }
+  if (![6, 17, 136].includes(protocol)) return { protocol, src, dst }
+  return { protocol, src, dst, sport: bytes[at] << 8 | bytes[at + 1], dport: bytes[at + 2] << 8 | bytes[at + 3] }
+}
+
+function isError(family: number, type: number): boolean {
+  return family === 4 ? [3, 4, 5, 11, 12].includes(type) : type < 128 || type === 137
+}

@@ -1,0 +1,82 @@
+/** What the kernel answered: lines of the oracle's recordings. */
+import { existsSync, readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
+
+export const SHARED = new URL('../../../shared/', import.meta.url)
+export const sharedIsThere = existsSync(SHARED)
+
+export interface GoldenTuple {
+  readonly src: string
+  readonly dst: string
+  readonly proto: number
+  readonly sport?: number
+  readonly dport?: number
+  readonly type?: number
+  readonly code?: number
+  readonly id?: number
+}
+
+export interface GoldenSide {
+  readonly end: number
+  readonly maxend: number
+  readonly maxwin: number
+  readonly maxack: number
+  readonly scale: number
+  readonly flags: readonly string[]
+}
+
+/** One packet's answer. */
+export interface GoldenPacket {
+  readonly index: number
+  readonly hex?: string
+  readonly piece?: string
+  readonly ts: number
+  readonly verdict: string
+  readonly direction: 'original' | 'reply' | null
+  readonly reason?: string
+  readonly remarks?: readonly string[]
+  readonly dropped?: boolean
+  readonly ct?: number | null
+  readonly tcp_state?: string
+  readonly assured?: boolean
+  readonly seen_reply?: boolean
+  readonly timeout?: number | null
+  readonly late?: boolean
+  readonly events?: readonly { event: string; ct?: number }[]
+  readonly entry?: {
+    readonly status: readonly string[]
+    readonly orig: GoldenTuple
+    readonly reply: GoldenTuple
+    readonly packets?: readonly [number, number]
+    readonly bytes?: readonly [number, number]
+  }
+  readonly window?: {
+    readonly timeout_ms: number
+    readonly orig?: GoldenSide
+    readonly reply?: GoldenSide
+    readonly retrans?: number
+    readonly last?: {
+      readonly index: number; readonly dir: number; readonly seq: number; readonly ack: number
+      readonly end: number; readonly win: number; readonly wscale: number; readonly flags: number
+    }
+    readonly stream_in_ms?: number
+  }
+}
+
+export interface Recording {
+  readonly config: Readonly<Record<string, number>>
+  readonly options: {
+    readonly helpers: readonly string[]
+    readonly notrack: readonly string[]
+    readonly zones: readonly string[]
+    readonly drops: readonly string[]
+  }
+  readonly packets: readonly GoldenPacket[]
+}
+
+export function readRecording(url: URL): Recording {
+  const bytes = readFileSync(url)
+  const text = (url.pathname.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString()
+  const lines = text.trimEnd().split('\n').map(line => JSON.parse(line))
+  return { config: lines[0].config, options: lines[0].options, packets: lines.slice(1).filter(line => !line.end) }
+}

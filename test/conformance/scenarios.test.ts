@@ -1,0 +1,89 @@
+/**
+ * Every scenario of the oracle that needs no helper, SCTP, GRE, zone or fragment: the tracker is fed the packets at the
+ * recorded times and must agree with the kernel on each: verdict, direction, state, ASSURED, timeout, counters and every
+ * window variable.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { createTracker, type PacketMatch } from 'conntrack-wasm'
+import { afterAll, describe, expect, test } from 'vitest'
+import { differences, entryOf } from './compare.js'
+import { readRecording, SHARED, sharedIsThere, type Recording } from './golden.js'
+import { Tally } from './tally.js'
+
+const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
+  helper: /^(amanda|ftp-|irc|netbios|pptp|sane|sip|tftp)/,
+  SCTP: /^sctp-/,
+  GRE: /^gre$/,
+  zones: /^zones$/,
+  fragments: /-fragments/,
+}
+
+interface Scenario {
+  readonly packets: readonly (string | { readonly sysctl?: Readonly<Record<string, number>> })[]
+}
+
+const tally = new Tally('scenarios')
+
+describe.runIf(sharedIsThere)('scenarios of the oracle', () => {
+  const names = sharedIsThere
+    ? readdirSync(new URL('oracle/golden/', SHARED)).map(name => name.replace('.jsonl', ''))
+    : []
+  for (const name of names.filter(name => !Object.values(NEEDS_MORE).some(pattern => pattern.test(name)))) {
+    test(name, () => {
+      const result = play(name)
+      tally.add(name, result.packets, result.differences.length)
+      expect(result.differences).toEqual([])
+    })
+  }
+  const left = names.filter(name => Object.values(NEEDS_MORE).some(pattern => pattern.test(name)))
+  for (const name of left) {
+    const need = Object.keys(NEEDS_MORE).find(need => NEEDS_MORE[need].test(name))
+    test.skip(`${name} (needs ${need}, which is not built yet)`, () => {})
+  }
+  afterAll(() => tally.print())
+})
+
+test.skipIf(sharedIsThere)('../shared is not there: scenarios are not compared', ({ skip }) => skip())
+
+function play(name: string): { packets: number; differences: string[] } {
+  const recording = readRecording(new URL(`oracle/golden/${name}.jsonl`, SHARED))
+  const scenario = JSON.parse(readFileSync(new URL(`oracle/scenarios/${name}.json`, SHARED), 'utf8')) as Scenario
+  const tracker = createTracker({
+    sysctl: { ...settings(recording), acct: 1 },
+    notrack: recording.options.notrack.map(toMatch),
+    drop: recording.options.drops.map(toMatch),
+  })
+  const found: string[] = []
+  let next = 0
+  for (const item of scenario.packets) {
+    if (typeof item === 'object' && item.sysctl) {
+      for (const [key, value] of Object.entries(item.sysctl)) tracker.setSysctl(key, Number(value))
+      continue
+    }
+    if (typeof item === 'string' && /^\+[\d.]+$/.test(item)) continue
+    const golden = recording.packets[next++]
+    const bytes = Uint8Array.from(Buffer.from(golden.hex!, 'hex'))
+    const verdict = tracker.track(bytes, { time: BigInt(golden.ts) })
+    for (const difference of differences(golden, verdict, entryOf(tracker, verdict, bytes))) {
+      found.push(`packet ${golden.index}: ${difference}`)
+    }
+  }
+  if (next !== recording.packets.length) found.push(`${recording.packets.length - next} packets of the recording were not fed`)
+  return { packets: next, differences: found }
+}
+
+/** The kernel's settings, as far as the tracker has them. Ours differ where the scenario set them. */
+function settings(recording: Recording): Record<string, number> {
+  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|generic)_.*|checksum)$/
+  return Object.fromEntries(Object.entries(recording.config).flatMap(([name, value]) => {
+    const match = known.exec(name)
+    return match ? [[match[1], value]] : []
+  }))
+}
+
+/** An nft match as the scenarios have them: `udp dport 53`, `ip saddr 10.0.0.1`. */
+function toMatch(text: string): PacketMatch {
+  const [what, field, value] = text.split(' ')
+  if (what === 'ip' || what === 'ip6') return { [field === 'saddr' ? 'src' : 'dst']: value }
+  return { protocol: what, [field]: value }
+}
