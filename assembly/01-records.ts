@@ -155,11 +155,14 @@ export class Entry {
   mark: u32
   /** TCP: two `TcpSide`, original first. UDP: `streamAt`, when the connection may become a stream. */
   streamAt: i64
-  side0b: u64
   side0c: u32
-  side1a: u64
-  side1b: u64
+  side0d: u32
+  side0e: u32
+  side1a: u32
+  side1b: u32
   side1c: u32
+  side1d: u32
+  side1e: u32
   hash: u32
   /** Next entry of an overflowing bucket, or of the free list. */
   next: u32
@@ -290,6 +293,17 @@ export const MATCH_ADDRESSES: u32 = 32
 export const MATCH_SIZE: u32 = 96
 /** Matches a list holds at most. */
 export const MATCHES: u32 = 64
+
+// The sizes above are what the compiler makes of the fields: a mistake does not compile.
+if (offsetof<Packet>() > PACKET_SIZE) ERROR('Packet')
+if (offsetof<TcpSide>() != SIDE_SIZE) ERROR('TcpSide')
+if (offsetof<Entry>() != ENTRY_SIZE || offsetof<Entry>('streamAt') != ENTRY_SIDES) ERROR('Entry')
+if (offsetof<Entry>('hash') != ENTRY_SIDES + 2 * SIDE_SIZE) ERROR('Entry')
+if (offsetof<Account>() != ACCOUNT_SIZE) ERROR('Account')
+if (offsetof<Event>() != EVENT_ENTRY) ERROR('Event')
+if (offsetof<Record>() > RECORD_SENDER) ERROR('Record')
+if (offsetof<Provenance>() != PROVENANCE_SIZE) ERROR('Provenance')
+if (offsetof<Match>() != MATCH_ADDRESSES) ERROR('Match')
 
 // Settings: timeouts in nanoseconds ...
 /** TCP by state (0 to 9), then: */

@@ -11,7 +11,7 @@ import {
 } from './00-constants'
 import { Packet, PATH_INVALID, PATH_NONE } from './01-records'
 import { be16, missing } from './10-link'
-import { sum } from './12-checksum'
+import { isRight, sum } from './12-checksum'
 
 const IPV4_HEADER: u32 = 20
 const IPV6_HEADER: u32 = 40
@@ -58,7 +58,7 @@ function readIpv4(p: Packet, captured: u32, wire: u32, checksums: u32): bool {
   const total = be16(at + 2)
   if (first >> 4 != 4 || header < IPV4_HEADER || total < header || wire < total) return discard(p, REASON_IP_MALFORMED)
   if (captured < header) return discard(p, REASON_CUT_SHORT)
-  if (checksums != CHECKSUM_IGNORE && sum(at, header, 0) != 0xffff) {
+  if (checksums != CHECKSUM_IGNORE && !isRight(sum(at, header, 0))) {
     if (checksums != CHECKSUM_OFFLOAD || load<u16>(at + 10) != 0) return discard(p, REASON_IP_MALFORMED)
     p.offloaded = 1
   }

@@ -5,6 +5,15 @@
  * ones" reads the same either way.
  */
 
+/**
+ * Whether a sum over data and its checksum is right. All ones is what RFC 1071 asks for; the other zero of one's
+ * complement comes only from data that is all zero, such as an empty echo reply with a checksum of 0, and Linux takes it.
+ */
+// @ts-ignore: decorator
+@inline export function isRight(total: u32): bool {
+  return total == 0xffff || total == 0
+}
+
 /** Sum of 16-bit words, folded to 16 bits; an odd last byte counts as the first of a word. */
 export function sum(at: u32, length: u32, start: u32): u32 {
   let total: u64 = start

@@ -10,7 +10,7 @@ import {
   REASON_CUT_SHORT, REASON_ICMP_WRONG_FAMILY, REASON_ICMP_TYPE, REASON_NONE, REASON_TRANSPORT_SHORT,
 } from './00-constants'
 import { Packet, PATH_INVALID, PATH_NONE, PATH_TRACK, SWITCH_CHECKSUM, switched } from './01-records'
-import { pseudoSum, sum } from './12-checksum'
+import { isRight, pseudoSum, sum } from './12-checksum'
 import { makeKey, tupleBytes } from './14-tuple'
 import { readIcmp } from './16-icmp-header'
 import { readTcp } from './17-tcp-header'
@@ -61,7 +61,7 @@ export function readKey(p: Packet, protocol: u32): bool {
  */
 export function checksumGood(p: Packet, checksums: u32, field: u32, covered: u32, pseudo: u32): bool {
   if (checksums == CHECKSUM_IGNORE || covered > p.transportCaptured) return true
-  if (sum(p.transport, covered, pseudo) == 0xffff) return true
+  if (isRight(sum(p.transport, covered, pseudo))) return true
   if (checksums != CHECKSUM_OFFLOAD) return false
   // Left to the network card: nothing was filled in, or the pseudo header's sum for the card to go on from.
   const value: u32 = load<u16>(field)

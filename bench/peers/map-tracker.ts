@@ -9,7 +9,7 @@ import {
   SRC, TCP, WINDOW, readHeaders, viewOf,
 } from './headers.js'
 import {
-  LAST_UNREACHED, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, milliseconds, reasonCode, verdictColumns,
+  LAST_UNREACHED, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, forgetEntry, milliseconds, reasonCode, verdictColumns,
   type Peer, type PeerOptions, type PeerVerdicts,
 } from './peer.js'
 import * as rules from './tcp-rules.js'
@@ -110,8 +110,12 @@ export class MapTracker implements Peer {
       }
       if (result > 0) return this.refuse(i, result)
       this.accept(i, connection, direction)
-      if (result === rules.ACCEPT_DESTROYED) this.remove(connection)
-      else if (isFirst) this.insert(connection)
+      if (result === rules.ACCEPT_DESTROYED) {
+        this.remove(connection)
+        forgetEntry(this.verdicts, i)
+      } else if (isFirst) {
+        this.insert(connection)
+      }
       return
     }
   }

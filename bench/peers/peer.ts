@@ -25,6 +25,12 @@ export function verdictColumns(batchSize: number): PeerVerdicts {
   return { state: column(), direction: column(), reason: column(), protocolState: column(), flags: column() }
 }
 
+/** After a packet that destroyed its connection there is no entry whose state could be told. */
+export function forgetEntry(verdicts: PeerVerdicts, i: number): void {
+  verdicts.protocolState[i] = 0
+  verdicts.flags[i] = 0
+}
+
 export const reasonCode = (reason: Reason): number => REASONS.indexOf(reason)
 
 export const STATE_NEW = STATES.indexOf('NEW')

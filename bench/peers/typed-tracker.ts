@@ -13,7 +13,7 @@ import {
   SEQ, SRC, TCP, WINDOW, readHeaders, viewOf,
 } from './headers.js'
 import {
-  LAST_UNREACHED, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, milliseconds, reasonCode, verdictColumns,
+  LAST_UNREACHED, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, forgetEntry, milliseconds, reasonCode, verdictColumns,
   type Peer, type PeerOptions, type PeerVerdicts,
 } from './peer.js'
 import * as rules from './tcp-rules.js'
@@ -217,8 +217,12 @@ export class TypedTracker implements Peer {
       }
       entries[entry + E_STATUS] |= direction << SEEN_REPLY_SHIFT
       this.accept(i, entries[entry + E_STATUS], direction)
-      if (result === rules.ACCEPT_DESTROYED) this.remove(entry)
-      else if (isFirst) this.link(entry)
+      if (result === rules.ACCEPT_DESTROYED) {
+        this.remove(entry)
+        forgetEntry(this.verdicts, i)
+      } else if (isFirst) {
+        this.link(entry)
+      }
       return
     }
   }

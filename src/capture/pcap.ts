@@ -145,7 +145,9 @@ export class Pcap implements Format {
  */
 function orderOfLengths(major: number, minor: number): Lengths {
   if (major === 543 && minor === 0) return Lengths.OriginalFirst
-  if (major !== 2) throw new ConntrackError('not-a-capture', `a pcap file of version ${major}.${minor}, which is not read`)
+  if (major !== 2) {
+    throw new ConntrackError('not-a-capture', `the input is pcap of version ${major}.${minor}, which is not read`)
+  }
   if (minor < 3) return Lengths.OriginalFirst
   return minor === 3 ? Lengths.SmallerIsCaptured : Lengths.CapturedFirst
 }

@@ -116,14 +116,18 @@ export class Pcapng implements Format {
     if (length < 28) throw damaged(window.offset, `a section header of ${length} bytes`)
     if (window.end - window.position < 16) return wait(window, window.position, 16)
     const major = window.view.getUint16(window.position + 12, this.littleEndian)
-    if (major !== 1) throw badSection(window, `a section of version ${major}`, `pcapng of version ${major}, which is not read`)
+    if (major !== 1) {
+      throw badSection(window, `a section of version ${major}`, `is pcapng of version ${major}, which is not read`)
+    }
     this.interfaces = []
     return true
   }
 
   private readInterface(window: Window, length: number): void {
     if (length < FRAME + 8) throw damaged(window.offset, `an interface description of ${length} bytes`)
-    if (this.interfaces.length === MAX_INTERFACES) throw damaged(window.offset, `more than ${MAX_INTERFACES} interfaces`)
+    if (this.interfaces.length >= MAX_INTERFACES) {
+      throw damaged(window.offset, `more than ${MAX_INTERFACES} interfaces`)
+    }
     const { view, position } = window
     try {
       this.interfaces.push(new Interface(view, position + 8, position + length - TRAILER, this.littleEndian))

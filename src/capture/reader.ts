@@ -46,7 +46,8 @@ export function readCapture(
 ): AsyncGenerator<PacketBatch, void, undefined> {
   const { batchSize = BATCH_SIZE } = options
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH_SIZE) {
-    throw new ConntrackError('invalid-argument', `batchSize ${batchSize}: expected a number from 1 to ${MAX_BATCH_SIZE}`)
+    const expected = `expected a number from 1 to ${MAX_BATCH_SIZE}`
+    throw new ConntrackError('invalid-argument', `batchSize ${batchSize}: ${expected}`)
   }
   return readChunks(chunksOf(source), new BatchBuilder(batchSize))
 }

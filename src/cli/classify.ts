@@ -19,9 +19,10 @@ async function classifyJson(run: Run): Promise<void> {
 
 async function classifyTable(run: Run): Promise<void> {
   const table = createTable(run.colour)
-  run.output.write(table.header())
   await runTracker(run, {
     batch(batch, verdicts, firstPacket) {
+      // Not before: where there is nothing to read, there is nothing to head.
+      if (firstPacket === 1) run.output.write(table.header())
       run.output.write(table.lines(batch, verdicts, firstPacket))
     },
   })

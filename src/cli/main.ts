@@ -1,5 +1,6 @@
 /**
- * The command line as a function: arguments and streams in, exit status out. `src/cli.ts` gives it those of the process.
+ * The command line as a function: arguments and streams in, exit status out. `src/cli.ts` gives it those of the
+ * process.
  */
 import type { Writable } from 'node:stream'
 import { classify } from './classify.js'
@@ -80,11 +81,17 @@ async function failed(error: unknown, output: Output, say: (text: string) => voi
     return EXIT.usage
   }
   if (!(error instanceof InputError)) {
-    say(`${PROGRAM}: ${error instanceof Error ? error.stack ?? error.message : String(error)}\n`)
+    say(`${PROGRAM}: ${failureText(error)}\n`)
     return EXIT.failed
   }
   say(`${PROGRAM}: ${error.message}\n`)
   return await ended(output) ? EXIT.badInput : EXIT.done
+}
+
+/** What the system refuses (a full disk) needs no stack, a defect of this program does. */
+function failureText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return 'syscall' in error ? error.message : error.stack ?? error.message
 }
 
 /** Whether what was readable got out; not when the reader of standard output has gone. */

@@ -67,7 +67,9 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   state: { value: 'STATE', commands: ['connections'], help: 'only this TCP state, such as ESTABLISHED' },
   sysctl: { value: 'NAME=VALUE', multiple: true, help: 'set a sysctl; with or without nf_conntrack_' },
   helper: { value: 'NAME[=PORT,...]', multiple: true, help: 'a protocol helper (not supported yet)' },
-  notrack: { value: 'MATCH', multiple: true, help: "packets left untracked: 'proto=udp,dport=53'; also src, dst, sport" },
+  notrack: {
+    value: 'MATCH', multiple: true, help: "packets left untracked: 'proto=udp,dport=53'; also src, dst, sport",
+  },
   checksum: { value: 'MODE', help: 'verify, offload (default) or ignore' },
   zone: { value: 'MATCH=N', multiple: true, help: 'put packets into a zone (not supported yet)' },
   seed: { value: 'N', help: 'seed of the hash, for runs that must not vary' },
@@ -93,7 +95,9 @@ export function parseRequest(args: readonly string[]): Request {
 
 /** What `--help` prints. */
 export function helpText(): string {
-  const options = Object.entries(OPTIONS).map(([name, option]) => [optionText(name, option), optionHelp(option)] as const)
+  const options = Object.entries(OPTIONS).map(([name, option]) => {
+    return [optionText(name, option), optionHelp(option)] as const
+  })
   return [
     'Usage: conntrack-wasm <command> [options] <capture | ->',
     '',
@@ -108,7 +112,8 @@ export function helpText(): string {
 function parse(args: readonly string[]): { values: Values, positionals: string[] } {
   const options: NonNullable<ParseArgsConfig['options']> = {}
   for (const [name, { short, multiple = false, value }] of Object.entries(OPTIONS)) {
-    options[name] = { type: value === undefined ? 'boolean' : 'string', multiple, ...(short === undefined ? {} : { short }) }
+    const type = value === undefined ? 'boolean' : 'string'
+    options[name] = { type, multiple, ...(short === undefined ? {} : { short }) }
   }
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true, strict: true })
@@ -206,8 +211,8 @@ function parseSeed(seed: string): bigint {
 
 function packetNumber(value = ''): number {
   const number = /^\d+$/.test(value) ? Number(value) : 0
-  if (!Number.isSafeInteger(number) || number < 1) throw new UsageError(`--packet takes a number from 1, not '${value}'`)
-  return number
+  if (Number.isSafeInteger(number) && number >= 1) return number
+  throw new UsageError(`--packet takes a number from 1, not '${value}'`)
 }
 
 /** Words of `-o` by command; `timestamp` is about events. */

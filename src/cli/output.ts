@@ -6,8 +6,8 @@
 import type { Writable } from 'node:stream'
 import { OutputClosed } from './errors.js'
 
-/** Characters collected before they are handed on: large enough that a write costs nothing per line. */
-const CHUNK = 1 << 18
+/** Characters collected before they are handed on: a write costs little per line, the text is still in the cache. */
+const CHUNK = 1 << 16
 
 export class Output {
   #pending = ''

@@ -43,7 +43,9 @@ export interface Work {
   /** The tracker has been made; no packet has been read. */
   readonly start?: (tracker: CommandTracker) => void
   /** A batch has been tracked; `false` stops reading. */
-  readonly batch?: (batch: PacketBatch, verdicts: VerdictBatch, firstPacket: number, tracker: CommandTracker) => boolean | void
+  readonly batch?: (
+    batch: PacketBatch, verdicts: VerdictBatch, firstPacket: number, tracker: CommandTracker,
+  ) => boolean | void
   /** All that could be read has been tracked. `packets`: how many. The answer is a last line for standard error. */
   readonly end?: (tracker: CommandTracker, packets: number) => Promise<string | void> | string | void
 }

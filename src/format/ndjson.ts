@@ -1,32 +1,51 @@
 /**
  * `classify --json`: one JSON object a packet, one packet a line.
  *
- * In: a batch and its verdicts. Out: text. Runs anywhere, and on every packet of every capture: a line is a handful of
- * concatenations of fragments prepared once per value of a small integer. Nothing that is written needs escaping, so
- * the text is what JSON.stringify would give; a test holds the two against each other.
+ * In: a batch and its verdicts. Out: text. Runs anywhere, and on every packet of every capture: a line is made of
+ * fragments prepared once per value of a small integer, and of numbers. Nothing that is written needs escaping, so the
+ * text is what JSON.stringify would give; a test holds the two against each other.
  */
 import type { PacketBatch } from '../batch.js'
 import { DIRECTIONS, REASONS, STATES, TCP_STATES, VERDICT_ASSURED, VERDICT_DROPPED } from '../names.js'
 import type { Connection, VerdictBatch } from '../types.js'
+import { ipv6Text } from './address.js'
 import { entryDetail } from './detail.js'
-import {
-  destinationText, KIND_ICMP, KIND_PORTS, PROTOCOL_KINDS, PROTOCOL_NAMES, read16, sourceText, transportStart,
-} from './packet.js'
+import { fragment, LineWriter } from './line-writer.js'
+import { KIND_ICMP, KIND_PORTS, networkStart, PROTOCOL_KINDS, PROTOCOL_NAMES, read16, transportStart } from './packet.js'
 import { timeText } from './time.js'
 
-/** `,"state":…,"direction":…,"connection":` by state and direction. */
-const VERDICT_PARTS = STATES.map(state => DIRECTIONS.map(direction =>
-  `","state":${JSON.stringify(state)},"direction":${JSON.stringify(direction)},"connection":`))
+const PACKET = fragment('{"packet":')
+const TIME = fragment(',"time":"')
+const DOT = fragment('.')
 
-const PROTOCOL_PARTS = PROTOCOL_NAMES.map(name => `,"protocol":${JSON.stringify(name)},"src":`)
-const NOT_IP_PART = ',"protocol":null,"src":null,"dst":null'
+/** `,"state":…,"direction":…,"connection":` by state and direction. */
+const VERDICTS = STATES.map(state => DIRECTIONS.map(direction =>
+  fragment(`","state":${JSON.stringify(state)},"direction":${JSON.stringify(direction)},"connection":`)))
+const NULL = fragment('null')
+
+const PROTOCOLS = PROTOCOL_NAMES.map(name => fragment(`,"protocol":${JSON.stringify(name)},"src":`))
+const DESTINATION = fragment(',"dst":')
+const NOT_IP = fragment(',"protocol":null,"src":null,"dst":null')
+const QUOTE = fragment('"')
+
+const SPORT = fragment(',"sport":')
+const DPORT = fragment(',"dport":')
+const TYPE = fragment(',"type":')
+const CODE = fragment(',"code":')
+const ID = fragment(',"id":')
 
 /** `,"tcpState":…,"assured":…,"timeout":` by assured and TCP state; NONE is what other protocols have. */
-const ENTRY_PARTS = [false, true].map(assured => TCP_STATES.map((state, i) =>
-  `,"tcpState":${i === 0 ? 'null' : JSON.stringify(state)},"assured":${assured},"timeout":`))
-const NO_ENTRY_PART = ',"tcpState":null,"assured":null,"timeout":null'
+const ENTRIES = [false, true].map(assured => TCP_STATES.map((state, i) =>
+  fragment(`,"tcpState":${i === 0 ? 'null' : JSON.stringify(state)},"assured":${assured},"timeout":`)))
+const NO_ENTRY = fragment(',"tcpState":null,"assured":null,"timeout":null')
 
-const REASON_PARTS = REASONS.map(reason => `,"reason":${JSON.stringify(reason)}`)
+const REASONS_OUT = REASONS.map(reason => fragment(`,"reason":${JSON.stringify(reason)}`))
+const DROPPED = fragment(',"dropped":true')
+const ENTRY = fragment(',"entry":')
+const END = fragment('}\n')
+
+/** Used again by every call: none of them waits for anything in between. */
+const writer = new LineWriter()
 
 /**
  * The lines of a batch, each ended by a line feed.
@@ -36,57 +55,95 @@ const REASON_PARTS = REASONS.map(reason => `,"reason":${JSON.stringify(reason)}`
 export function classifyLines(
   batch: PacketBatch, verdicts: VerdictBatch, firstPacketNumber: number, entry?: (index: number) => Connection | null,
 ): string {
-  let lines = ''
+  // Entries first: a tracker that refuses to tell them must not leave half a line behind.
+  const details = entry === undefined ? null : Array.from({ length: batch.count }, (_, i) => detailText(entry(i)))
   for (let i = 0; i < batch.count; i++) {
-    lines += `{"packet":${firstPacketNumber + i},"time":"` + timeText(batch.seconds[i], batch.nanoseconds[i])
-      + VERDICT_PARTS[verdicts.state[i]][verdicts.direction[i]] + connectionPart(verdicts, i)
-      + packetPart(batch, verdicts, i) + entryPart(verdicts, i) + REASON_PARTS[verdicts.reason[i]]
-    if ((verdicts.flags[i] & VERDICT_DROPPED) !== 0) lines += ',"dropped":true'
-    if (entry !== undefined) lines += detailPart(entry(i))
-    lines += '}\n'
+    writer.reserve()
+    writer.fragment(PACKET)
+    writer.number(firstPacketNumber + i)
+    writer.fragment(TIME)
+    writeTime(batch.seconds[i], batch.nanoseconds[i])
+    writer.fragment(VERDICTS[verdicts.state[i]][verdicts.direction[i]])
+    if (verdicts.connection[i] === 0) writer.fragment(NULL)
+    else writer.number(verdicts.connection[i])
+    writePacket(batch, verdicts, i)
+    writeEntry(verdicts, i)
+    writer.fragment(REASONS_OUT[verdicts.reason[i]])
+    if ((verdicts.flags[i] & VERDICT_DROPPED) !== 0) writer.fragment(DROPPED)
+    if (details !== null) writeDetail(details[i])
+    writer.fragment(END)
   }
-  return lines
+  return writer.take()
 }
 
-function connectionPart(verdicts: VerdictBatch, i: number): string {
-  const connection = verdicts.connection[i]
-  return connection === 0 ? 'null' : String(connection)
+function writeTime(seconds: number, nanoseconds: number): void {
+  if (seconds < 0) return writer.ascii(timeText(seconds, nanoseconds))
+  writer.number(seconds)
+  writer.fragment(DOT)
+  writer.ninePlaces(nanoseconds)
 }
 
-function packetPart(batch: PacketBatch, verdicts: VerdictBatch, i: number): string {
-  if (verdicts.family[i] === 0) return NOT_IP_PART
-  return PROTOCOL_PARTS[verdicts.protocol[i]] + quoted(sourceText(batch, verdicts, i)) + ',"dst":'
-    + quoted(destinationText(batch, verdicts, i)) + transportPart(batch, verdicts, i)
-}
-
-function quoted(text: string | null): string {
-  return text === null ? 'null' : `"${text}"`
-}
-
-function transportPart(batch: PacketBatch, verdicts: VerdictBatch, i: number): string {
+function writePacket(batch: PacketBatch, verdicts: VerdictBatch, i: number): void {
+  const family = verdicts.family[i]
+  if (family === 0) return writer.fragment(NOT_IP)
+  const network = networkStart(batch, verdicts, i)
+  writer.fragment(PROTOCOLS[verdicts.protocol[i]])
+  writeAddress(batch.data, network, family === 4 ? 12 : 8, family)
+  writer.fragment(DESTINATION)
+  writeAddress(batch.data, network, family === 4 ? 16 : 24, family)
   const kind = PROTOCOL_KINDS[verdicts.protocol[i]]
-  if (kind === KIND_PORTS) return portsPart(batch, verdicts, i)
-  return kind === KIND_ICMP ? icmpPart(batch, verdicts, i) : ''
+  if (kind === KIND_PORTS) writePorts(batch, verdicts, i)
+  else if (kind === KIND_ICMP) writeIcmp(batch, verdicts, i)
 }
 
-function portsPart(batch: PacketBatch, verdicts: VerdictBatch, i: number): string {
+function writeAddress(data: Uint8Array, network: number, field: number, family: number): void {
+  if (network < 0) return writer.fragment(NULL)
+  writer.fragment(QUOTE)
+  if (family === 4) writeIpv4(data, network + field)
+  else writer.ascii(ipv6Text(data, network + field))
+  writer.fragment(QUOTE)
+}
+
+function writeIpv4(data: Uint8Array, at: number): void {
+  writer.number(data[at])
+  for (let i = 1; i < 4; i++) {
+    writer.fragment(DOT)
+    writer.number(data[at + i])
+  }
+}
+
+function writePorts(batch: PacketBatch, verdicts: VerdictBatch, i: number): void {
   const at = transportStart(batch, verdicts, i, 4)
-  return at < 0 ? '' : `,"sport":${read16(batch.data, at)},"dport":${read16(batch.data, at + 2)}`
+  if (at < 0) return
+  writer.fragment(SPORT)
+  writer.number(read16(batch.data, at))
+  writer.fragment(DPORT)
+  writer.number(read16(batch.data, at + 2))
 }
 
-function icmpPart(batch: PacketBatch, verdicts: VerdictBatch, i: number): string {
+function writeIcmp(batch: PacketBatch, verdicts: VerdictBatch, i: number): void {
   const at = transportStart(batch, verdicts, i, 2)
-  if (at < 0) return ''
-  const id = transportStart(batch, verdicts, i, 6) < 0 ? '' : `,"id":${read16(batch.data, at + 4)}`
-  return `,"type":${batch.data[at]},"code":${batch.data[at + 1]}${id}`
+  if (at < 0) return
+  writer.fragment(TYPE)
+  writer.number(batch.data[at])
+  writer.fragment(CODE)
+  writer.number(batch.data[at + 1])
+  if (transportStart(batch, verdicts, i, 6) < 0) return
+  writer.fragment(ID)
+  writer.number(read16(batch.data, at + 4))
 }
 
-function entryPart(verdicts: VerdictBatch, i: number): string {
-  if (verdicts.connection[i] === 0) return NO_ENTRY_PART
-  const assured = verdicts.flags[i] & VERDICT_ASSURED
-  return ENTRY_PARTS[assured][verdicts.protocolState[i]] + Math.floor(verdicts.timeoutNs[i] / 1e9)
+function writeEntry(verdicts: VerdictBatch, i: number): void {
+  if (verdicts.connection[i] === 0) return writer.fragment(NO_ENTRY)
+  writer.fragment(ENTRIES[verdicts.flags[i] & VERDICT_ASSURED][verdicts.protocolState[i]])
+  writer.number(Math.floor(verdicts.timeoutNs[i] / 1e9))
 }
 
-function detailPart(connection: Connection | null): string {
-  return `,"entry":${connection === null ? 'null' : JSON.stringify(entryDetail(connection))}`
+function detailText(connection: Connection | null): string {
+  return connection === null ? 'null' : JSON.stringify(entryDetail(connection))
+}
+
+function writeDetail(text: string): void {
+  writer.fragment(ENTRY)
+  writer.text(text)
 }

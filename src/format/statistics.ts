@@ -5,7 +5,8 @@ import type { Statistics } from '../types.js'
 
 /** The whole report, every line ended by a line feed. */
 export function statisticsText(statistics: Statistics): string {
-  const protocols = Object.entries(statistics.protocols).map(([number, n]) => [protocolLabel(Number(number)), n] as const)
+  const protocols = Object.entries(statistics.protocols)
+    .map(([number, count]) => [protocolLabel(Number(number)), count] as const)
   return [
     `packets ${statistics.packets}`,
     ...section('by state', Object.entries(statistics.states)),

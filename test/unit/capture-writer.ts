@@ -9,6 +9,8 @@ export interface TestPacket {
   readonly originalLength: number
 }
 
+type PacketBytes = Pick<TestPacket, 'data' | 'originalLength'>
+
 /** A packet of `length` bytes that differ from those of other packets. */
 export function testPacket(number: number, length: number, time: bigint, linkType = 1, more = 0): TestPacket {
   const data = Array.from({ length }, (_, i) => (number * 41 + i * 7) & 0xff)
@@ -82,7 +84,8 @@ const LONG_FILE_MAGICS = [0x1c0001ab, 0x1c0001ac]
 
 export function pcapHeader(options: PcapOptions = {}): Uint8Array {
   const { magic = 0xa1b2c3d4, bigEndian = false, version = [2, 4], snaplen = 65535, linkType = 1 } = options
-  const header = new Writer(bigEndian).u32(magic).u16(version[0]).u16(version[1]).u32(0).u32(0).u32(snaplen).u32(linkType)
+  const header = new Writer(bigEndian).u32(magic).u16(version[0]).u16(version[1])
+    .u32(0).u32(0).u32(snaplen).u32(linkType)
   if (LONG_FILE_MAGICS.includes(magic)) header.u32(0x77777777)
   return header.done()
 }
@@ -126,13 +129,13 @@ export class Blocks {
     return this.block(1, this.writer().u16(linkType).u16(0).u32(snaplen).raw(this.options(options.options)).done())
   }
 
-  enhanced(packet: { data: readonly number[]; originalLength: number }, stamp: bigint, iface = 0, options?: Option[]): Uint8Array {
+  enhanced(packet: PacketBytes, stamp: bigint, iface = 0, options?: Option[]): Uint8Array {
     const body = this.writer().u32(iface).u32(Number(stamp >> 32n)).u32(Number(stamp & 0xffffffffn))
       .u32(packet.data.length).u32(packet.originalLength).raw(packet.data).pad4().raw(this.options(options))
     return this.block(6, body.done())
   }
 
-  obsolete(packet: { data: readonly number[]; originalLength: number }, stamp: bigint, iface = 0): Uint8Array {
+  obsolete(packet: PacketBytes, stamp: bigint, iface = 0): Uint8Array {
     const body = this.writer().u16(iface).u16(0xffff).u32(Number(stamp >> 32n)).u32(Number(stamp & 0xffffffffn))
       .u32(packet.data.length).u32(packet.originalLength).raw(packet.data).pad4()
     return this.block(2, body.done())

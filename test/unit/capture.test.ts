@@ -14,7 +14,8 @@ import {
 } from '../../src/capture.js'
 import { liveCapture, readCapture as readNodeCapture } from '../../src/node.js'
 import {
-  Blocks, chunked, concat, inOneBuffer, pcap, pcapHeader, type PcapOptions, pcapRecord, type TestPacket, testPacket, Writer,
+  Blocks, chunked, concat, inOneBuffer, pcap, pcapHeader, type PcapOptions, pcapRecord, type TestPacket, testPacket,
+  Writer,
 } from './capture-writer.js'
 
 interface Result {
@@ -74,8 +75,16 @@ const T = 1_700_000_000_123_456_000n
 /** Three packets, of lengths that need padding and that do not, one of them cut by the capture. */
 const PACKETS = [testPacket(1, 5, T), testPacket(2, 0, T + 1_000n, 1, 60), testPacket(3, 16, T + 1_000_000_000n)]
 
-/** A pcapng file with everything in it, and where its blocks start. */
-function mixedPcapng(bigEndian = false): { bytes: Uint8Array; starts: number[]; packets: TestPacket[]; before: number[] } {
+/** A file, where its records start, its packets, and how many of them come before each record. */
+interface SmallFile {
+  bytes: Uint8Array
+  starts: number[]
+  packets: TestPacket[]
+  before: number[]
+}
+
+/** A pcapng file with everything in it. */
+function mixedPcapng(bigEndian = false): SmallFile {
   const b = new Blocks(bigEndian)
   const other = new Blocks(!bigEndian)
   const [one, two, three] = PACKETS
@@ -110,15 +119,18 @@ function mixedPcapng(bigEndian = false): { bytes: Uint8Array; starts: number[]; 
   }
 }
 
-/** The small pcap file and where its records start; the file header counts as the first. */
-function smallPcap(options: PcapOptions = {}): { bytes: Uint8Array; starts: number[]; packets: TestPacket[]; before: number[] } {
-  const sizes = [pcapHeader(options), ...PACKETS.map((packet) => pcapRecord(packet, options))].map((part) => part.length)
+/** A pcap file; its file header counts as its first record. */
+function smallPcap(options: PcapOptions = {}): SmallFile {
+  const parts = [pcapHeader(options), ...PACKETS.map((packet) => pcapRecord(packet, options))]
+  const sizes = parts.map((part) => part.length)
   const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((sum, size) => sum + size, 0))
   return { bytes: pcap(PACKETS, options), starts, packets: PACKETS, before: [0, 0, 1, 2] }
 }
 
 /** Which record the byte at `offset` belongs to. */
-const recordAt = (starts: readonly number[], offset: number): number => starts.filter((start) => start <= offset).length - 1
+function recordAt(starts: readonly number[], offset: number): number {
+  return starts.filter((start) => start <= offset).length - 1
+}
 
 const SMALL_FILES = [
   ['pcap', smallPcap()],
@@ -189,7 +201,7 @@ describe('pcap', () => {
 })
 
 describe('pcapng', () => {
-  it.each([false, true])('is read with all kinds of blocks and sections in both orders, big-endian %s', async (bigEndian) => {
+  it.each([false, true])('is read with all kinds of blocks and both byte orders, first %s', async (bigEndian) => {
     const { bytes, packets } = mixedPcapng(bigEndian)
     expect(await readGood(bytes)).toEqual(packets)
   })
@@ -209,7 +221,8 @@ describe('pcapng', () => {
       }), { numRuns: 2000 })
   })
 
-  it.each([[6, 1000n], [9, 1n], [3, 1_000_000n], [0, 1_000_000_000n]])('has exact times at the border of a second, 10^-%i',
+  const units: [exponent: number, nanoseconds: bigint][] = [[6, 1000n], [9, 1n], [3, 1_000_000n], [0, 1_000_000_000n]]
+  it.each(units)('has exact times at the border of a second, 10^-%i',
     async (resolution, unit) => {
       const b = new Blocks()
       const times = [0n, 1n, 2n ** 32n / 1_000_000_000n, 1_699_999_999n, 1_700_000_000n, 18_446_744_073n]
@@ -381,7 +394,8 @@ describe('any packets', () => {
   }).map(({ more, ...packet }) => ({ ...packet, originalLength: packet.data.length + more }))
 
   it('come out of pcap and pcapng as they went in, however they are chunked and batched', async () => {
-    await fc.assert(fc.asyncProperty(fc.array(anyPacket, { maxLength: 40 }), fc.boolean(), fc.integer({ min: 1, max: 300 }),
+    const anyPackets = fc.array(anyPacket, { maxLength: 40 })
+    await fc.assert(fc.asyncProperty(anyPackets, fc.boolean(), fc.integer({ min: 1, max: 300 }),
       fc.integer({ min: 1, max: 50 }), async (packets, bigEndian, chunkSize, batchSize) => {
         const b = new Blocks(bigEndian)
         const blocks = packets.map((packet, i) => b[i % 3 ? 'enhanced' : 'obsolete'](packet, us(packet.time)))
@@ -408,8 +422,8 @@ describe('batches', () => {
     const large = [400_000, 400_000, 400_000, 1_200_000, 10].map((length, i) => ({
       data: Array.from({ length }, () => i), time: 0n, linkType: 1, originalLength: length,
     }))
-    const record = (packet: TestPacket): Uint8Array => concat(
-      new Writer().u32(0).u32(0).u32(packet.data.length).u32(packet.originalLength).done(), Uint8Array.from(packet.data))
+    const record = ({ data }: TestPacket): Uint8Array => concat(
+      new Writer().u32(0).u32(0).u32(data.length).u32(data.length).done(), Uint8Array.from(data))
     const bytes = concat(pcapHeader({ snaplen: 2_000_000 }), ...large.map(record))
     const sizes: number[] = []
     const counts: number[] = []
@@ -594,8 +608,8 @@ describe('gzip', () => {
   })
 
   it('of anything is what went in', async () => {
-    const bytes = fc.oneof(fc.uint8Array({ maxLength: 3000 }), fc.array(fc.constantFrom(1, 2, 3), { maxLength: 70_000, size: 'max' })
-      .map((values) => Uint8Array.from(values)))
+    const long = fc.array(fc.constantFrom(1, 2, 3), { maxLength: 70_000, size: 'max' })
+    const bytes = fc.oneof(fc.uint8Array({ maxLength: 3000 }), long.map((values) => Uint8Array.from(values)))
     await fc.assert(fc.asyncProperty(bytes, fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 9000 }),
       async (input, level, size) => {
         const pieces: Uint8Array[] = []
@@ -669,9 +683,11 @@ describe('gzip', () => {
         const bytes = concat(file)
         bytes[at] ^= flip
         const whole = await read(bytes)
-        expect(whole.error).toBeInstanceOf(ConntrackError)
+        // The last byte of compressed data has bits that stand for nothing.
+        if (whole.error === null) expect([at, whole.packets]).toEqual([file.length - 9, many])
         // Where the damage is in the first bytes that come out, it may be no capture any more.
-        if (whole.packets.length > 0) expect((whole.error as ConntrackError).code).toBe('capture-damaged')
+        else if (whole.packets.length === 0) expect(whole.error).toBeInstanceOf(ConntrackError)
+        else expect((whole.error as ConntrackError).code).toBe('capture-damaged')
         const inSteps = await read(inOneBuffer(bytes, size))
         expect(inSteps.packets).toEqual(whole.packets)
         expect(said(inSteps.error)).toEqual(said(whole.error))
