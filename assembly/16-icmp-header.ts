@@ -22,10 +22,13 @@ const REDIRECT_HEADER: u32 = 40
 const REDIRECTED_HEADER: u32 = 4
 
 export function readIcmp(p: Packet, checksums: u32): void {
-  if (p.transportCaptured < HEADER) {
-    return p.transportLength < HEADER ? end(p, PATH_ERROR, REASON_ICMP_SHORT) : end(p, PATH_NONE, REASON_CUT_SHORT)
-  }
   const v6 = p.ownFamily == 6
+  if (p.transportLength < HEADER) return end(p, PATH_ERROR, REASON_ICMP_SHORT)
+  if (p.transportCaptured < HEADER) {
+    // The type alone tells that it is exempt.
+    const exempt = v6 && p.transportCaptured > 0 && isDiscovery(load<u8>(p.transport))
+    return exempt ? end(p, PATH_DISCOVERY, REASON_NONE) : end(p, PATH_NONE, REASON_CUT_SHORT)
+  }
   const pseudo = v6 ? pseudoHeader(p, PROTOCOL_ICMPV6) : 0
   if (!checksumGood(p, checksums, p.transport + 2, p.transportLength, pseudo)) return end(p, PATH_ERROR, REASON_ICMP_CHECKSUM)
   const type: u32 = load<u8>(p.transport)

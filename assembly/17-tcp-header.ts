@@ -47,8 +47,6 @@ export function readTcp(p: Packet, checksums: u32): u8 {
   if (p.transportCaptured < TCP_HEADER) return REASON_CUT_SHORT
   const header = u32(load<u8>(at + 12) >> 4) << 2
   if (header < TCP_HEADER || header > p.transportLength) return REASON_TCP_DATA_OFFSET
-  // Options that were not captured may hold what the window check needs.
-  if (header > p.transportCaptured) return REASON_CUT_SHORT
   if (!checksumGood(p, checksums, at + 16, p.transportLength, pseudoHeader(p, PROTOCOL_TCP))) return REASON_TCP_CHECKSUM
   const kind = load<u8>(u32(KINDS) + (load<u8>(at + 13) & 0x3f))
   p.kind = kind & 7

@@ -1,7 +1,9 @@
 /**
  * TCP options: window scale and SACK-permitted of a SYN, the blocks of a SACK (RFC 9293, 7323, 2018).
  *
- * In: a packet whose header was checked, so that all its options are there. Every walk ends with the option area.
+ * In: a packet whose header was checked. Every walk ends with the option area, or with what the capture has of it. A SYN
+ * whose options were cut off may have offered a window scale: its sender counts as liberal then, since windows that are
+ * not known cannot be overstepped.
  */
 import { Entry, Packet, TcpSide } from './01-records'
 import { be32 } from './10-link'
@@ -21,7 +23,18 @@ const ONLY_TIMESTAMPS: u32 = 0x0a080101
 
 // @ts-ignore: decorator
 @inline function optionsEnd(p: Packet): u32 {
-  return p.transport + (u32(load<u8>(p.transport + 12) >> 4) << 2)
+  return p.transport + min(headerLength(p), p.transportCaptured)
+}
+
+// @ts-ignore: decorator
+@inline function headerLength(p: Packet): u32 {
+  return u32(load<u8>(p.transport + 12) >> 4) << 2
+}
+
+/** BE_LIBERAL where the capture cut the options. */
+// @ts-ignore: decorator
+@inline function liberalIfCut(p: Packet): u8 {
+  return headerLength(p) > p.transportCaptured ? BE_LIBERAL : 0
 }
 
 /** Length of the option at `at`, 0 where the walk ends there. NOP is handled by the callers. */
@@ -55,21 +68,19 @@ function synOptions(at: u32, end: u32): u32 {
   return scale | flags << 8
 }
 
-/** Takes a SYN's options over into its sender's side. Without an option area nothing is touched. */
+/** Takes a SYN's options over into its sender's side. A SYN without an option area touches nothing. */
 export function readSynOptions(p: Packet, side: TcpSide): void {
-  const at = p.transport + TCP_HEADER
-  const end = optionsEnd(p)
-  if (at == end) return
-  const options = synOptions(at, end)
+  if (headerLength(p) == TCP_HEADER) return
+  const options = synOptions(p.transport + TCP_HEADER, optionsEnd(p))
   side.scale = u8(options)
-  side.flags = (side.flags & BE_LIBERAL) | u8(options >> 8)
+  side.flags = (side.flags & BE_LIBERAL) | u8(options >> 8) | liberalIfCut(p)
 }
 
 /** Remembers the options of a SYN that is ignored: its answer may bring it into force. */
 export function readIgnoredSynOptions(p: Packet, e: Entry): void {
   const options = synOptions(p.transport + TCP_HEADER, optionsEnd(p))
   e.lastScale = u8(options)
-  e.lastFlags = u8(options >> 8)
+  e.lastFlags = u8(options >> 8) | liberalIfCut(p)
 }
 
 /** The highest right edge of a segment's SACK blocks, or `ack` where none is higher. */

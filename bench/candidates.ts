@@ -1,10 +1,9 @@
 /** Who takes part in the benchmark: the package in three uses, and the peers, each behind the same few functions. */
 import { BATCH_SIZE, type PacketBatch } from '../src/batch.js'
 import { DIRECTIONS, REASONS, STATES, TCP_STATES } from '../src/names.js'
-import { MapTracker } from './peers/map-tracker.js'
+import type { Loaded } from './load.js'
 import { STATE_ESTABLISHED, verdictColumns, type Peer, type PeerVerdicts } from './peers/peer.js'
-import { TypedTracker } from './peers/typed-tracker.js'
-import type { Sdk, Tracker } from './sdk.js'
+import type { Tracker } from './sdk.js'
 
 export type Checksum = 'verify' | 'ignore'
 
@@ -31,14 +30,15 @@ export const TYPED = 'JavaScript, typed arrays'
 export const TYPED_IGNORE = 'JavaScript, typed arrays, checksums ignored'
 export const MAP = 'JavaScript, Map'
 
-export function candidates(sdk: Sdk | null, maxConnections: number, withMap: boolean): Candidate[] {
+export function candidates(loaded: Loaded, maxConnections: number, withMap: boolean): Candidate[] {
+  const { sdk, typedVerify, typedIgnore, map } = loaded
   const verify = { maxConnections, checksum: 'verify' } as const
   const ignore = { maxConnections, checksum: 'ignore' } as const
   const all = [
-    inBatches(TYPED, 'verify', new TypedTracker(verify)),
-    inBatches(TYPED_IGNORE, 'ignore', new TypedTracker(ignore)),
+    inBatches(TYPED, 'verify', new typedVerify.TypedTracker(verify)),
+    inBatches(TYPED_IGNORE, 'ignore', new typedIgnore.TypedTracker(ignore)),
   ]
-  if (withMap) all.push(inBatches(MAP, 'verify', new MapTracker(verify)))
+  if (withMap) all.push(inBatches(MAP, 'verify', new map.MapTracker(verify)))
   if (!sdk) return all
   return [
     inBatches('conntrack-wasm', 'verify', sdk.createTracker(verify)),

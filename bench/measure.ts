@@ -3,7 +3,7 @@ import { Bench } from 'tinybench'
 import { BATCH_SIZE, type PacketBatch } from '../src/batch.js'
 import { differences } from './agree.js'
 import { MAP, bytesOf, candidates, timeOf, type Candidate, type Slice } from './candidates.js'
-import type { Sdk } from './sdk.js'
+import type { Loaded } from './load.js'
 import { quartiles, type Quartiles } from './statistics.js'
 import { handshakes, type Traffic } from './traffic.js'
 
@@ -33,8 +33,8 @@ const SLICE = 128 * BATCH_SIZE
 /** Slices before the first that is timed: verdicts are compared, code gets warm. */
 const CHECKED_SLICES = 4
 
-export function measure(sdk: Sdk | null, row: Row): Measured[] {
-  const all = candidates(sdk, row.maxConnections, row.mapSlices > 0)
+export function measure(loaded: Loaded, row: Row): Measured[] {
+  const all = candidates(loaded, row.maxConnections, row.mapSlices > 0)
   for (const piece of handshakes(row.established)) check(all, piece.batches)
   const source = new Slices(row.make())
   for (let i = 0; i < CHECKED_SLICES; i += 1) check(all, source.next().batches)

@@ -2,17 +2,13 @@
  * `npm run bench`: nanoseconds a packet, of the built package and of the same work in plain JavaScript. What the columns
  * and rows are is told in README.md.
  */
-import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { costs, peerBytesPerConnection } from './costs.js'
+import { CORE, load, type Loaded } from './load.js'
 import { measure, type Row } from './measure.js'
 import { machine, text, type Report } from './report.js'
-import { loadSdk, type Sdk } from './sdk.js'
 import { lifeCycles, steady } from './traffic.js'
 
-// Seen from build/bench/, where this file runs.
-const MAIN = new URL('../../dist/index.js', import.meta.url)
-const CORE = new URL('../../dist/core.wasm', import.meta.url)
 const SEED = 1
 
 /** The package's own default, which every row uses that has room in it. */
@@ -44,29 +40,22 @@ function rows(quick: boolean): Row[] {
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, row: { type: 'string' } } })
-  const sdk = await load()
+  const loaded = await load()
   const chosen = rows(values.quick ?? false).filter((row) => values.row === undefined || row.name.startsWith(values.row))
-  const report = await run(sdk, chosen, values.quick ?? false)
+  const report = await run(loaded, chosen, values.quick ?? false)
   console.log(values.json ? JSON.stringify(report) : text(report))
 }
 
-/** Without a built package the peers are still measured. */
-async function load(): Promise<Sdk | null> {
-  if (existsSync(MAIN)) return loadSdk(MAIN)
-  console.error('The package has not been built (npm run build): only the peers are measured.')
-  return null
-}
-
-async function run(sdk: Sdk | null, chosen: readonly Row[], quick: boolean): Promise<Report> {
+async function run(loaded: Loaded, chosen: readonly Row[], quick: boolean): Promise<Report> {
   const measured = chosen.map((row) => {
     console.error(`${row.name} ...`)
-    return { name: row.name, candidates: measure(sdk, row) }
+    return { name: row.name, candidates: measure(loaded, row) }
   })
   return {
     machine: machine(),
     quick,
     rows: measured,
-    package: sdk && costs(sdk, CORE),
+    package: loaded.sdk && costs(loaded.sdk, CORE),
     peerBytesPerConnection: peerBytesPerConnection(),
   }
 }

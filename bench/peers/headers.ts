@@ -147,6 +147,14 @@ function sum(view: DataView, at: number, length: number, initial: number): numbe
   let low = initial
   let high = 0
   const end = at + (length & ~3)
+  for (const most = at + (length & ~15); at < most; at += 16) {
+    const a = view.getInt32(at, true)
+    const b = view.getInt32(at + 4, true)
+    const c = view.getInt32(at + 8, true)
+    const d = view.getInt32(at + 12, true)
+    low += (a & 0xffff) + (b & 0xffff) + (c & 0xffff) + (d & 0xffff)
+    high += (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16)
+  }
   for (; at < end; at += 4) {
     const word = view.getInt32(at, true)
     low += word & 0xffff

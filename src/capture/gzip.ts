@@ -82,7 +82,7 @@ class Members {
   }
 
   private passPadding(bytes: Uint8Array): Uint8Array {
-    if (false) throw new GzipError('something that is not gzip follows the gzip data')
+    if (bytes.some((byte) => byte !== 0)) throw new GzipError('something that is not gzip follows the gzip data')
     return bytes.subarray(bytes.length)
   }
 }

@@ -2,7 +2,7 @@
  * ASCII text being written, byte by byte, into a buffer that is used again.
  *
  * A line of NDJSON is two dozen small pieces. As JavaScript strings they become a tree that has to be walked again to
- * be written; as bytes they are copied once, which is three times as fast.
+ * be written; as bytes they are copied once, which takes about two thirds of the time.
  */
 
 const encoder = new TextEncoder()
@@ -25,6 +25,11 @@ const KEPT = 1 << 22
 export class LineWriter {
   #bytes = new Uint8Array(INITIAL)
   #at = 0
+
+  /** Forgets what was written. */
+  clear(): void {
+    this.#at = 0
+  }
 
   /** Makes room for at least 1024 bytes; the other methods rely on it and check nothing. */
   reserve(): void {

@@ -55,8 +55,8 @@ const writer = new LineWriter()
 export function classifyLines(
   batch: PacketBatch, verdicts: VerdictBatch, firstPacketNumber: number, entry?: (index: number) => Connection | null,
 ): string {
-  // Entries first: a tracker that refuses to tell them must not leave half a line behind.
-  const details = entry === undefined ? null : Array.from({ length: batch.count }, (_, i) => detailText(entry(i)))
+  // A call that threw may have left half a line behind.
+  writer.clear()
   for (let i = 0; i < batch.count; i++) {
     writer.reserve()
     writer.fragment(PACKET)
@@ -70,7 +70,7 @@ export function classifyLines(
     writeEntry(verdicts, i)
     writer.fragment(REASONS_OUT[verdicts.reason[i]])
     if ((verdicts.flags[i] & VERDICT_DROPPED) !== 0) writer.fragment(DROPPED)
-    if (details !== null) writeDetail(details[i])
+    if (entry !== undefined) writeDetail(entry(i))
     writer.fragment(END)
   }
   return writer.take()
@@ -139,11 +139,8 @@ function writeEntry(verdicts: VerdictBatch, i: number): void {
   writer.number(Math.floor(verdicts.timeoutNs[i] / 1e9))
 }
 
-function detailText(connection: Connection | null): string {
-  return connection === null ? 'null' : JSON.stringify(entryDetail(connection))
-}
-
-function writeDetail(text: string): void {
+function writeDetail(connection: Connection | null): void {
   writer.fragment(ENTRY)
-  writer.text(text)
+  if (connection === null) writer.fragment(NULL)
+  else writer.text(JSON.stringify(entryDetail(connection)))
 }

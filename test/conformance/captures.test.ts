@@ -6,17 +6,15 @@
  * and GRE, and connections that a helper announced or changed.
  */
 import { readdirSync } from 'node:fs'
-import { ConntrackError, createTracker } from 'conntrack-wasm'
-import { readCapture } from 'conntrack-wasm/node'
+import { createTracker } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
 import { differences, entryOf } from './compare.js'
+import { readFrames, type Frame } from './frames.js'
 import { readRecording, SHARED, sharedIsThere, type GoldenPacket, type Recording } from './golden.js'
-import { describePacket } from './packet.js'
+import { describePacket, isIcmp, needsMore } from './packet.js'
 import { Tally } from './tally.js'
 
 const tally = new Tally('captures')
-const SCTP = 132
-const GRE = 47
 
 describe.runIf(sharedIsThere)('captures of public projects', () => {
   const root = new URL('captures-golden/', SHARED)
@@ -41,14 +39,6 @@ interface Result {
   readonly left: number
   readonly differing: number
   readonly differences: string[]
-}
-
-interface Frame {
-  readonly bytes: Uint8Array
-  readonly linkType: number
-  readonly wireLength: number
-  /** The IP packet in it; `null` where there is none. */
-  readonly packet: Uint8Array | null
 }
 
 async function replay(file: string): Promise<Result> {
@@ -77,31 +67,6 @@ async function replay(file: string): Promise<Result> {
   return { name, ...sum, differences: found }
 }
 
-/** All packets of a capture, up to where it is damaged. */
-async function readFrames(path: string): Promise<Frame[]> {
-  const frames: Frame[] = []
-  const reader = createTracker({ maxConnections: 1024 })
-  try {
-    for await (const batch of readCapture(path)) {
-      const { family, networkOffset } = reader.trackBatch(batch)
-      for (let i = 0; i < batch.count; i++) {
-        const bytes = batch.data.slice(batch.offset[i], batch.offset[i] + batch.length[i])
-        const packet = family[i] ? bytes.subarray(networkOffset[i]) : null
-        frames.push({ bytes, packet, linkType: batch.linkType[i], wireLength: batch.originalLength[i] })
-      }
-    }
-  } catch (error) {
-    if (!(error instanceof ConntrackError)) throw error
-  }
-  return frames
-}
-
-function needsMore(packet: Uint8Array | null): boolean {
-  if (!packet) return false
-  const { protocol, fragment } = describePacket(packet)
-  return fragment || protocol === SCTP || protocol === GRE
-}
-
 /** Ports whose helpers change the timeout of the connections they watch: SIP, Amanda and H.323 RAS over UDP. */
 const CHANGED_BY_HELPERS = [5060, 10080, 1719]
 
@@ -119,6 +84,6 @@ function connectionsThatNeedMore(recording: Recording, frames: readonly Frame[])
 
 function isHelped(golden: GoldenPacket, packet: Uint8Array): boolean {
   const { protocol, ports } = describePacket(packet)
-  if (golden.verdict === 'related') return protocol !== 1 && protocol !== 58
+  if (golden.verdict === 'related') return !isIcmp(protocol)
   return protocol === 17 && ports.some(port => CHANGED_BY_HELPERS.includes(port))
 }

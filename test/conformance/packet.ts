@@ -1,6 +1,8 @@
 /** What the comparison needs to know of an IP packet, read the plain way. */
 
 export interface PacketDescription {
+  readonly src: string
+  readonly dst: string
   readonly protocol: number
   /** It is a fragment of a larger packet. */
   readonly fragment: boolean
@@ -10,10 +12,14 @@ export interface PacketDescription {
 
 export function describePacket(bytes: Uint8Array): PacketDescription {
   const u16 = (at: number) => bytes[at] << 8 | bytes[at + 1]
+  const text = (from: number, to: number) => bytes.subarray(from, to).join('.')
   const ports = (at: number) => at + 4 <= bytes.length ? [u16(at), u16(at + 2)] : []
   if (bytes[0] >> 4 === 4) {
     const fragment = u16(6) & 0x3fff
-    return { protocol: bytes[9], fragment: fragment !== 0, ports: fragment & 0x1fff ? [] : ports((bytes[0] & 15) * 4) }
+    return {
+      src: text(12, 16), dst: text(16, 20), protocol: bytes[9], fragment: fragment !== 0,
+      ports: fragment & 0x1fff ? [] : ports((bytes[0] & 15) * 4),
+    }
   }
   let at = 40
   let protocol = bytes[6]
@@ -22,5 +28,27 @@ export function describePacket(bytes: Uint8Array): PacketDescription {
     protocol = bytes[at]
     at += size
   }
-  return { protocol, fragment: protocol === 44 && (u16(at + 2) & 0xfff9) !== 0, ports: ports(at) }
+  const fragment = protocol === 44 && (u16(at + 2) & 0xfff9) !== 0
+  if (protocol === 44) [protocol, at] = [bytes[at], at + 8]
+  return { src: text(8, 24), dst: text(24, 40), protocol, fragment, ports: ports(at) }
+}
+
+export function isIcmp(protocol: number): boolean {
+  return protocol === 1 || protocol === 58
+}
+
+const SCTP = 132
+const GRE = 47
+
+/** It can only be judged with parts that are not built yet. */
+export function needsMore(bytes: Uint8Array): boolean {
+  const { protocol, fragment } = describePacket(bytes)
+  return fragment || protocol === SCTP || protocol === GRE || quotesSctpOrGre(bytes)
+}
+
+/** An ICMP error over IPv4 about one of those. */
+function quotesSctpOrGre(bytes: Uint8Array): boolean {
+  if (bytes[0] >> 4 !== 4 || bytes[9] !== 1) return false
+  const icmp = (bytes[0] & 15) * 4
+  return [3, 4, 5, 11, 12].includes(bytes[icmp]) && [SCTP, GRE].includes(bytes[icmp + 8 + 9])
 }

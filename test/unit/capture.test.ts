@@ -179,6 +179,8 @@ describe('pcap', () => {
     expect(micro[0].time).toBe(seconds + 0xffffffffn * 1000n)
     const nano = await readGood(concat(pcapHeader({ bigEndian, magic: 0xa1b23c4d }), record))
     expect(nano[0].time).toBe(seconds + 0xffffffffn)
+    const second = new Writer(bigEndian).u32(7).u32(1_000_000).u32(0).u32(0).done()
+    expect((await readGood(concat(pcapHeader({ bigEndian }), second)))[0].time).toBe(8_000_000_000n)
   })
 
   const longPackets: [captured: number, snaplen: number, good: boolean][] = [
@@ -239,6 +241,16 @@ describe('pcapng', () => {
     expect(packet).toEqual({ data: [1, 2, 3], time: 0n, linkType: 1, originalLength: 3 })
   })
 
+  it.each([
+    [90, 0, 8], [90, 6, 6], [90, 9, 8], [5, 0, 5], [5, 6, 5], [5, 3, 3],
+  ])('has in a simple packet of %i bytes with a snaplen of %i and 8 in the block %i', async (original, snaplen, captured) => {
+    const b = new Blocks()
+    const block = b.simple([1, 2, 3, 4, 5, 6, 7, 8], original)
+    const [packet] = await readGood(concat(b.section(), b.interface({ snaplen }), block))
+    expect(packet.data).toEqual([1, 2, 3, 4, 5, 6, 7, 8].slice(0, captured))
+    expect(packet.originalLength).toBe(original)
+  })
+
   it('forgets the interfaces of the section before', async () => {
     const b = new Blocks()
     const start = concat(b.section(), b.interface(), b.enhanced(PACKETS[0], 0n), b.section())
@@ -250,7 +262,7 @@ describe('pcapng', () => {
   const b = new Blocks()
   const start = concat(b.section(), b.interface(), b.enhanced(PACKETS[0], us(PACKETS[0].time)))
   const damages: [what: string, block: Uint8Array][] = [
-    ['a length that is no multiple of 4', b.block(7, new Uint8Array(4), 18)],
+    ['a length that is no multiple of 4', b.block(7, new Uint8Array(6))],
     ['a length below 12', b.block(7, new Uint8Array(4), 8)],
     ['lengths that differ', b.block(7, new Uint8Array(4), 16, 20)],
     ['lengths of a packet that differ', b.block(6, new Uint8Array(20), 32, 36)],
