@@ -231,7 +231,8 @@ export class Record {
   kind: u8
   /** The window check was made. */
   checked: u8
-  spare: u8
+  /** 1: the packet took the place of a connection that was over; 2: it brought an ignored SYN into force. */
+  restarted: u8
   packet: u32
   /** As the window check compared them. */
   seq: u32

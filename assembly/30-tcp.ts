@@ -12,8 +12,8 @@
 import {
   CHANGE_ASSURED, CHANGE_PROTOINFO, ORIGINAL, REASON_NONE, REASON_TCP_LOOSE_OFF, REASON_TCP_NO_CONNECTION,
   REASON_TCP_RST_BELOW_ACK, REASON_TCP_TRANSITION, REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_IGNORE, RESULT_INVALID,
-  RESULT_REPEAT, RULE_TCP_CHALLENGE_ACK, RULE_TCP_IGNORED, RULE_TCP_IN_WINDOW, RULE_TCP_OPENS, RULE_TCP_PICKED_UP,
-  RULE_TCP_REOPENS, RULE_TCP_RESYNC, RULE_TCP_RST_BELOW_ACK, RULE_TCP_RST_ENDS_UNANSWERED, RULE_TCP_SYN_REPEATED,
+  RESULT_REPEAT, RULE_TCP_CHALLENGE_ACK, RULE_TCP_IGNORED,
+  RULE_TCP_RST_BELOW_ACK, RULE_TCP_RST_ENDS_UNANSWERED, RULE_TCP_SYN_REPEATED,
   RULE_TCP_TRANSITION, RULE_TCP_WINDOW_SKIPPED, STATUS_ASSURED, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
 } from './00-constants'
 import {
@@ -27,7 +27,7 @@ import {
 } from './32-tcp-flags'
 import { readIgnoredSynOptions, readSynOptions } from './33-tcp-options'
 import { checkWindow, WINDOW_ACCEPT, WINDOW_IGNORE } from './34-tcp-window'
-import { recordRule, recordStates } from './41-record'
+import { recordRestarted, recordRule, recordStates, RESTARTED_RESYNCHRONISED } from './41-record'
 import { changed } from './40-events'
 
 export const NONE: u32 = 0
@@ -102,7 +102,6 @@ export function beginTcp(p: Packet, e: Entry): u8 {
     original.maxEnd = original.end
     original.maxWindow = max<u32>(p.window, 1)
     readSynOptions(p, original)
-    recordRule(RULE_TCP_OPENS)
     return REASON_NONE
   }
   if (kind != KIND_ACK) return REASON_TCP_NO_CONNECTION
@@ -112,7 +111,6 @@ export function beginTcp(p: Packet, e: Entry): u8 {
   original.maxEnd = original.end + original.maxWindow
   original.flags = SACK_PERM | BE_LIBERAL
   tcpSide(e, REPLY).flags = SACK_PERM | BE_LIBERAL
-  recordRule(RULE_TCP_PICKED_UP)
   return REASON_NONE
 }
 
@@ -135,10 +133,7 @@ export function updateTcp(p: Packet, e: Entry, direction: u32, now: i64): u32 {
   recordStates(old, next, direction, kind)
 
   if (next == SYN_SENT && old >= TIME_WAIT && old <= CLOSE) {
-    if (reopens(e, direction)) {
-      recordRule(RULE_TCP_REOPENS)
-      return RESULT_REPEAT
-    }
+    if (reopens(e, direction)) return RESULT_REPEAT
     next = IGNORE
   }
   if (next == IGNORE) {
@@ -146,7 +141,7 @@ export function updateTcp(p: Packet, e: Entry, direction: u32, now: i64): u32 {
     resynchronise(e, direction)
     old = SYN_SENT
     next = SYN_RECV
-    recordRule(RULE_TCP_RESYNC)
+    recordRestarted(RESTARTED_RESYNCHRONISED)
   }
   if (next == INVALID) {
     p.reason = REASON_TCP_TRANSITION

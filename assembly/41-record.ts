@@ -43,6 +43,13 @@ function clearRecord(index: u32): void {
   if (recording) changetype<Record>(current).rule = rule
 }
 
+export const RESTARTED_REOPENED: u8 = 1
+export const RESTARTED_RESYNCHRONISED: u8 = 2
+
+export function recordRestarted(how: u8): void {
+  if (recording) changetype<Record>(current).restarted = how
+}
+
 // @ts-ignore: decorator
 @inline export function recordStates(old: u32, next: u32, direction: u32, kind: u32): void {
   if (recording) {

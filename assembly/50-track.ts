@@ -22,7 +22,7 @@ import { allocate, find, insert, release, remove } from './21-table'
 import { sweepIfDue } from './22-expiry'
 import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
-import { ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRule, startRecord } from './41-record'
+import { ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord } from './41-record'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
 export function classify(p: Packet, index: u32): void {
@@ -56,7 +56,8 @@ function track(p: Packet, index: u32, now: i64): void {
     if (p.reason) return refuseKnown(p, index, e)
     const result = update(p, e, direction, now)
     if (result != RESULT_REPEAT) return settle(p, index, e, direction, result, now)
-    remove(e) // reopened: the packet starts a new connection in its place
+    recordRestarted(RESTARTED_REOPENED)
+    remove(e) // the packet starts a new connection in its place
   }
   open(p, index, now)
 }

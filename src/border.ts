@@ -63,6 +63,8 @@ export interface PacketRecord {
   readonly kind: number
   /** The window check was made, with these numbers: */
   readonly checked: boolean
+  /** The packet took the place of a connection that was over, or brought an ignored SYN into force. */
+  readonly restarted: 'no' | 'reopened' | 'resynchronised'
   readonly packet: number
   readonly seq: number
   readonly end: number
@@ -382,6 +384,7 @@ export class Core {
       direction: view.getUint8(at + 4) === 0 ? 'original' : 'reply',
       kind: view.getUint8(at + 5),
       checked: view.getUint8(at + 6) === 1,
+      restarted: (['no', 'reopened', 'resynchronised'] as const)[view.getUint8(at + 7)],
       packet: u32(8),
       seq: u32(12),
       end: u32(16),

@@ -287,7 +287,7 @@ export class Tracker implements Disposable {
     if (!(Number.isInteger(index) && index >= 0 && index < last.count)) {
       throw new ConntrackError('not-remembered', `packet ${String(number)} is not one of the last call's`)
     }
-    return explainPacket(this.#verdict(last, index), this.#core.record(index), last.protocol[index], this.#sysctl)
+    return explainPacket(this.#verdict(last, index), this.#core.record(index), this.#sysctl)
   }
 
   #recordedBatch(): VerdictBatch {

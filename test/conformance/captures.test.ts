@@ -54,7 +54,7 @@ async function replay(file: string): Promise<Result> {
     const { bytes, linkType, wireLength, packet } = frames[golden.index]
     if (golden.verdict === 'skipped') continue
     const verdict = tracker.track(bytes, { time: BigInt(golden.ts), linkType, originalLength: wireLength })
-    if (needsMore(packet) || (golden.ct != null && needing.has(golden.ct))) {
+    if ((packet && needsMore(packet)) || (golden.ct != null && needing.has(golden.ct))) {
       sum.left++
       continue
     }
@@ -77,7 +77,7 @@ function connectionsThatNeedMore(recording: Recording, frames: readonly Frame[])
   for (const golden of recording.packets) {
     const { packet } = frames[golden.index]
     if (golden.ct == null || !packet) continue
-    if (needsMore(packet) || (helped && isHelped(golden, packet))) needing.add(golden.ct)
+    if ((packet && needsMore(packet)) || (helped && isHelped(golden, packet))) needing.add(golden.ct)
   }
   return needing
 }

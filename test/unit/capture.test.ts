@@ -243,7 +243,7 @@ describe('pcapng', () => {
 
   it.each([
     [90, 0, 8], [90, 6, 6], [90, 9, 8], [5, 0, 5], [5, 6, 5], [5, 3, 3],
-  ])('has in a simple packet of %i bytes with a snaplen of %i and 8 in the block %i', async (original, snaplen, captured) => {
+  ])('has in a simple packet of %i bytes, snaplen %i, block of 8, captured %i', async (original, snaplen, captured) => {
     const b = new Blocks()
     const block = b.simple([1, 2, 3, 4, 5, 6, 7, 8], original)
     const [packet] = await readGood(concat(b.section(), b.interface({ snaplen }), block))

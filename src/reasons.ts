@@ -1,0 +1,51 @@
+/** What each reason means, in a sentence about "the packet"; and the sysctl that would change the verdict, if there is one. */
+import type { Reason } from './names.js'
+
+export const REASON_TEXTS: Readonly<Record<Reason, string>> = {
+  'not-ip': 'it is not an IP packet, or its link type is not one that is read',
+  'ip-malformed': "its IP header is one that Linux's receive path discards: version, lengths, header checksum, a multicast IPv6 source, or hop-by-hop options that do not parse",
+  'cut-short': 'the capture cut it before the headers that are needed',
+  'fragment-held': 'it is a fragment that waits for the rest of its datagram',
+  'ipv6-header-chain': 'its IPv6 extension headers cannot be walked, or end in "no next header"',
+  'fragment-not-first': 'it is a later fragment that was not put together',
+  'transport-short': 'its transport header is too short for ports',
+  'icmp-short': 'its ICMP header is shorter than eight bytes',
+  'icmp-checksum': 'its ICMP checksum is wrong',
+  'icmp-type': 'its ICMP type is unknown or has no answer, so it can be neither request nor reply',
+  'icmp-wrong-family': 'it is ICMP over IPv6 or ICMPv6 over IPv4',
+  'icmp-not-a-request': 'it is an ICMP reply that nothing has asked for',
+  'icmp-error-quote': 'it is an ICMP error, and the packet it quotes cannot be read or has no answer',
+  'icmp-error-unknown': 'it is an ICMP error about a packet of no known connection',
+  'icmp-error-target': 'it is an ICMP error that was not sent to the sender of the packet it quotes',
+  'icmp-redirect': 'it is a malformed ICMPv6 redirect',
+  'tcp-short': 'its TCP header is shorter than twenty bytes',
+  'tcp-data-offset': 'its TCP data offset is less than five words or lies beyond the packet',
+  'tcp-checksum': 'its TCP checksum is wrong',
+  'tcp-flags': 'its combination of TCP flags is not one that is allowed',
+  'tcp-no-connection': 'it belongs to no known connection and can open none: only a SYN or a plain ACK can',
+  'tcp-loose-off': 'it would pick up a connection in the middle, which is switched off',
+  'tcp-transition': "no TCP segment of its kind may come in the connection's state",
+  'tcp-rst-below-ack': 'it is a reset below the highest acknowledgement of the other side',
+  'tcp-seq-over-window': 'its sequence number is over the window',
+  'tcp-ack-over-sent': 'it acknowledges data that was not sent',
+  'udp-short': 'its UDP header is shorter than eight bytes',
+  'udp-length': 'its UDP length is less than eight or more than there is',
+  'udp-checksum': 'its UDP checksum is wrong',
+  'udplite-short': 'its UDP-Lite header is shorter than eight bytes',
+  'udplite-coverage': 'its UDP-Lite checksum coverage is 1 to 7 or more than there is',
+  'udplite-no-checksum': 'it has no UDP-Lite checksum',
+  'udplite-checksum': "its UDP-Lite checksum is wrong by Linux's rule, which takes UDP's protocol number in the pseudo header",
+  'table-full': 'the table is full, and near the place of the new connection there was none that may be evicted',
+}
+
+/** Setting that would have changed the verdict. */
+export const REASON_SYSCTLS: Readonly<Partial<Record<Reason, string>>> = {
+  'icmp-checksum': 'nf_conntrack_checksum=0',
+  'tcp-checksum': 'nf_conntrack_checksum=0',
+  'udp-checksum': 'nf_conntrack_checksum=0',
+  'udplite-checksum': 'nf_conntrack_checksum=0',
+  'tcp-loose-off': 'nf_conntrack_tcp_loose=1',
+  'tcp-rst-below-ack': 'nf_conntrack_tcp_ignore_invalid_rst=1',
+  'tcp-seq-over-window': 'nf_conntrack_tcp_be_liberal=1',
+  'tcp-ack-over-sent': 'nf_conntrack_tcp_be_liberal=1',
+}
