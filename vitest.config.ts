@@ -18,10 +18,17 @@ const builtPackage = [
   { find: /^conntrack-wasm\/(capture|format|node)$/, replacement: built('$1.js') },
 ]
 
+/** Unit tests are of the sources. */
+const source = (file: string) => new URL(`src/${file}`, import.meta.url).pathname
+const sources = [
+  { find: /^conntrack-wasm$/, replacement: source('index.ts') },
+  { find: /^conntrack-wasm\/(capture|format|node)$/, replacement: source('$1.ts') },
+]
+
 const project = (name: string, options: object = {}) => ({
   plugins: [wasmBytes],
   define: { __VERSION__: '"test"' },
-  resolve: { alias: builtPackage },
+  resolve: { alias: name === 'unit' ? sources : builtPackage },
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: 60_000, ...options },
 })
 

@@ -89,7 +89,7 @@ function oneByOne(name: string, tracker: Tracker): Candidate {
         columns.state[i] = STATES.indexOf(verdict.state)
         columns.direction[i] = DIRECTIONS.indexOf(verdict.direction)
         columns.reason[i] = REASONS.indexOf(verdict.reason)
-        columns.protocolState[i] = verdict.tcpState === null ? 0 : (TCP_STATES as readonly string[]).indexOf(verdict.tcpState)
+        columns.protocolState[i] = Math.max(0, (TCP_STATES as readonly (string | null)[]).indexOf(verdict.tcpState))
         // A single verdict does not say seen-reply, but that bit is what tells NEW from ESTABLISHED here.
         columns.flags[i] = (verdict.assured ? 1 : 0) | (verdict.state === 'ESTABLISHED' ? 4 : 0)
       }

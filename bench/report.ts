@@ -37,8 +37,8 @@ export function text(report: Report): string {
   return [
     `${cpu}, ${cores} cores, ${system}, Node ${node}${report.quick ? ', quick run' : ''}`,
     '',
-    'Nanoseconds a packet, from raw bytes to verdict: median (25th to 75th percentile), and the time relative to the best',
-    'plain JavaScript with the same checksum setting.',
+    'Nanoseconds a packet, from raw bytes to verdict: median (25th to 75th percentile), and the time relative to the',
+    'best plain JavaScript with the same checksum setting.',
     '',
     ...table(report),
     '',
@@ -52,7 +52,7 @@ function table(report: Report): string[] {
   const body = names.map((name) => [name, ...report.rows.map((row) => cell(row.candidates, name))])
   const widths = head.map((_, column) => Math.max(...[head, ...body].map((line) => line[column].length)))
   const line = (cells: readonly string[]) => `| ${cells.map((text, i) => pad(text, widths[i], i)).join(' | ')} |`
-  const rule = `|${widths.map((width, i) => (i === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
+  const rule = `|${widths.map((width, i) => `${'-'.repeat(width + 1)}${i === 0 ? '-' : ':'}`).join('|')}|`
   return [line(head), rule, ...body.map(line)]
 }
 
@@ -73,8 +73,9 @@ function beforeTheFirstPacket(report: Report): string[] {
   const costs = report.package
   if (!costs) return [peers]
   const mebibytes = (costs.memoryBytes / 2 ** 20).toFixed(1)
+  const { compileMs } = costs
   return [
-    costs.compileMs === null ? '' : `Compiling the module (${costs.coreBytes} bytes): ${costs.compileMs.toFixed(2)} ms.`,
+    compileMs === null ? '' : `Compiling the module (${costs.coreBytes} bytes): ${compileMs.toFixed(2)} ms.`,
     `Creating a tracker for ${costs.maxConnections} connections: ${costs.createMs.toFixed(2)} ms.`,
     `Its memory: ${mebibytes} MiB reserved, ${round(costs.bytesPerConnection)} bytes a connection.`,
     peers,

@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: nanoseconds a packet, of the built package and of the same work in plain JavaScript. What the columns
- * and rows are is told in README.md.
+ * `npm run bench`: nanoseconds a packet, of the built package and of the same work in plain JavaScript. What the
+ * columns are is told in README.md.
  */
 import { parseArgs } from 'node:util'
 import { costs, peerBytesPerConnection } from './costs.js'
@@ -14,7 +14,9 @@ const SEED = 1
 /** The package's own default, which every row uses that has room in it. */
 const DEFAULT_MAX = 262_144
 
-function established(connections: number, packets: number, payload = 64): Pick<Row, 'established' | 'maxConnections' | 'make'> {
+type Opened = Pick<Row, 'established' | 'maxConnections' | 'make'>
+
+function established(connections: number, packets: number, payload = 64): Opened {
   return {
     established: connections,
     maxConnections: Math.max(DEFAULT_MAX, 2 ** Math.ceil(Math.log2(connections))),
@@ -39,10 +41,13 @@ function rows(quick: boolean): Row[] {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, row: { type: 'string' } } })
+  const { values } = parseArgs({
+    options: { quick: { type: 'boolean' }, json: { type: 'boolean' }, row: { type: 'string', default: '' } },
+  })
   const loaded = await load()
-  const chosen = rows(values.quick ?? false).filter((row) => values.row === undefined || row.name.startsWith(values.row))
-  const report = await run(loaded, chosen, values.quick ?? false)
+  const quick = values.quick ?? false
+  const chosen = rows(quick).filter((row) => row.name.startsWith(values.row))
+  const report = await run(loaded, chosen, quick)
   console.log(values.json ? JSON.stringify(report) : text(report))
 }
 

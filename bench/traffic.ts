@@ -1,6 +1,6 @@
 /**
- * Traffic for the benchmark: packets as bytes, the same ones for the same seed. Ethernet, IPv4 without options, TCP with
- * the timestamps option (66-byte acknowledgements) and UDP; all checksums are right.
+ * Traffic for the benchmark: packets as bytes, the same ones for the same seed. Ethernet, IPv4 without options, TCP
+ * with the timestamps option (66-byte acknowledgements) and UDP; all checksums are right.
  *
  * Packets lie in one buffer as in a capture file, 16 bytes (a pcap record header) apart, and are handed out as batches.
  */
@@ -262,7 +262,8 @@ export function steady(options: SteadyOptions): Traffic {
   const { connections, payload } = options
   const exchanges = Math.ceil(options.packets / 2 / connections)
   const deck = shuffledDeck(connections, exchanges * 2, random(options.seed))
-  const writer = new Writer(deck.length, deck.length * (ETHERNET + IPV4 + 20 + TIMESTAMPS) + (deck.length / 2) * payload)
+  const headers = ETHERNET + IPV4 + 20 + TIMESTAMPS
+  const writer = new Writer(deck.length, deck.length * headers + (deck.length / 2) * payload)
   const seen = new Uint32Array(connections)
   for (const index of deck) {
     writeSteady(writer, index, seen[index], payload)
@@ -294,7 +295,7 @@ function writeSteady(writer: Writer, index: number, nth: number, payload: number
   else writer.tcp(index, false, client, server, PSH | ACK, payload)
 }
 
-/** Adds `bytes` to the seq of every packet with payload (the clients') and to the ack of every other one (the servers'). */
+/** Adds `bytes` to the seq of packets with payload (the clients') and to the ack of the others (the servers'). */
 function moveOn(writer: Writer, bytes: number): void {
   const view = new DataView(writer.data.buffer)
   for (let i = 0; i < writer.count; i += 1) {

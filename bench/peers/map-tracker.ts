@@ -1,6 +1,6 @@
 /**
- * Connection tracking as one would first write it in JavaScript: a `Map` with a string for each tuple, an object for each
- * connection. Same rules, same verdicts as the others; a yardstick, and the more readable of the two peers.
+ * Connection tracking as one would first write it in JavaScript: a `Map` with a string for each tuple, an object for
+ * each connection. Same rules, same verdicts as the others; a yardstick, and the more readable of the two peers.
  */
 import { BATCH_SIZE, type PacketBatch } from '../../src/batch.js'
 import { VERDICT_ASSURED, VERDICT_SEEN_REPLY } from '../../src/names.js'
@@ -103,7 +103,8 @@ export class MapTracker implements Peer {
       if (match === null) return this.refuse(i, TABLE_FULL)
       const { connection, direction } = match
       const isFirst = connection.deadline === 0
-      const result = packet.row[PROTOCOL] === TCP ? trackTcp(connection, direction, packet) : trackUdp(connection, packet.now)
+      const isTcp = packet.row[PROTOCOL] === TCP
+      const result = isTcp ? trackTcp(connection, direction, packet) : trackUdp(connection, packet.now)
       if (result === rules.REPEAT) {
         this.remove(connection)
         continue
@@ -468,7 +469,7 @@ function refreshTcp(c: Connection, old: number, next: number, packet: Packet): n
   return rules.ACCEPT
 }
 
-/** The first rule that applies decides, also where it changes nothing; max_retrans and unacknowledged are both 300 s. */
+/** The first rule that applies decides, also where it changes nothing; the two short timeouts are both 300 s. */
 function timeoutOf(c: Connection, next: number, kind: number): number {
   const timeout = rules.TIMEOUTS[next]
   if (c.retransmissions >= rules.MAX_RETRANSMISSIONS && timeout > rules.SHORT_TIMEOUT) return rules.SHORT_TIMEOUT

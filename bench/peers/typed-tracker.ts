@@ -1,16 +1,16 @@
 /**
- * Connection tracking as fast as plain JavaScript does it: typed arrays instead of objects, a hash index of its own, and
- * packets in groups so that the memory they need is on its way before it is used.
+ * Connection tracking as fast as plain JavaScript does it: typed arrays instead of objects, a hash index of its own,
+ * and packets in groups so that the memory they need is on its way before it is used.
  *
  * Entry: 32 words of one Int32Array, number 0 unused; its tuple is kept in a canonical order (lower address and port
  * first), so both directions have the same hash and one link in the index. Index: open addressing with linear probing,
- * two words a slot (hash, entry number), at most half full; a removal moves later slots back, so there are no tombstones.
+ * two words a slot (hash, entry number), at most half full; a removal moves later slots back: there are no tombstones.
  */
 import { BATCH_SIZE, type PacketBatch } from '../../src/batch.js'
 import { VERDICT_ASSURED, VERDICT_SEEN_REPLY } from '../../src/names.js'
 import {
-  ACK, DST, END, FLAG_ACK, FLAG_RST, FLAG_SYN, FLAGS, KIND, OPTIONS, OPTIONS_LENGTH, PORTS, PROTOCOL, REASON, ROW, ROW_SHIFT,
-  SEQ, SRC, TCP, WINDOW, readHeaders, viewOf,
+  ACK, DST, END, FLAG_ACK, FLAG_RST, FLAG_SYN, FLAGS, KIND, OPTIONS, OPTIONS_LENGTH, PORTS, PROTOCOL, REASON, ROW,
+  ROW_SHIFT, SEQ, SRC, TCP, WINDOW, readHeaders, viewOf,
 } from './headers.js'
 import {
   LAST_UNREACHED, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, forgetEntry, milliseconds, reasonCode, verdictColumns,
@@ -146,8 +146,8 @@ export class TypedTracker implements Peer {
     const src = rows[row + SRC]
     const dst = rows[row + DST]
     const ports = rows[row + PORTS]
-    // -1 or 0, a mask for choosing without a branch, which would be mispredicted half of the time: the sign of the borrow
-    // of dst - src as unsigned numbers.
+    // -1 or 0, a mask for choosing without a branch, which would be mispredicted half of the time: the borrow of
+    // dst - src as unsigned numbers.
     let swapped = ((~dst & src) | ((~dst | src) & (dst - src))) >> 31
     if (src === dst) swapped = ports >>> 16 > (ports & 0xffff) ? -1 : 0
     const difference = (src ^ dst) & swapped
@@ -419,9 +419,7 @@ export class TypedTracker implements Peer {
     const side = c + E_SIDES
     const end = rows[row + END]
     const window = rows[row + WINDOW] || 1
-    if (rows[row + KIND] > rules.KIND_ACK || rows[row + KIND] === rules.KIND_SYNACK || rows[row + KIND] === rules.KIND_FIN) {
-      return false
-    }
+    if (rows[row + KIND] !== rules.KIND_SYN && rows[row + KIND] !== rules.KIND_ACK) return false
     entries[side + END_] = end
     entries[side + MAX_WINDOW] = window
     if (rows[row + KIND] === rules.KIND_SYN) {
@@ -508,7 +506,9 @@ export class TypedTracker implements Peer {
       entries[c + E_LAST_SCALE] = found & 0xff
       entries[c + E_LAST_FLAGS] = (found >>> 8) | (state === rules.LAST_ACK ? rules.CHALLENGE_ACK : 0)
     }
-    if (state === rules.SYN_SENT && kind === rules.KIND_ACK && direction === 1) entries[c + E_LAST_ACK] = rows[row + ACK]
+    if (state === rules.SYN_SENT && kind === rules.KIND_ACK && direction === 1) {
+      entries[c + E_LAST_ACK] = rows[row + ACK]
+    }
     return rules.ACCEPT_IGNORED
   }
 
@@ -547,8 +547,8 @@ export class TypedTracker implements Peer {
   }
 
   /**
-   * The window check: four bounds, then what the packet teaches about both sides. One long function on purpose: V8 keeps
-   * numbers in registers within it, and `| 0` keeps them integers.
+   * The window check: four bounds, then what the packet teaches about both sides. One long function on purpose: V8
+   * keeps numbers in registers within it, and `| 0` keeps them integers.
    */
   private checkWindow(c: number, direction: number, row: number): number {
     const { entries, rows } = this
@@ -647,8 +647,8 @@ export class TypedTracker implements Peer {
       return false
     }
     const state = entries[c + E_STATUS] >>> STATE_SHIFT
-    const isNewIsn = after(rows[row + END], entries[sender + END_]) && (state === rules.SYN_SENT || state === rules.SYN_RECV)
-    if (!isNewIsn) return false
+    if (state !== rules.SYN_SENT && state !== rules.SYN_RECV) return false
+    if (!after(rows[row + END], entries[sender + END_])) return false
     this.initialiseBySyn(sender, receiver, direction, row)
     return direction === 1 && !(flags & FLAG_ACK)
   }
@@ -678,8 +678,9 @@ export class TypedTracker implements Peer {
     const seq = rows[row + SEQ]
     const end = rows[row + END]
     const window = rows[row + WINDOW]
-    const isSame = entries[c + E_LAST_SEQ] === seq && entries[c + E_LAST_ACK] === ack && entries[c + E_LAST_END] === end &&
-      entries[c + E_LAST_WINDOW] === window && entries[c + E_LAST_DIRECTION] === direction
+    const isSame = entries[c + E_LAST_SEQ] === seq && entries[c + E_LAST_ACK] === ack &&
+      entries[c + E_LAST_END] === end && entries[c + E_LAST_WINDOW] === window &&
+      entries[c + E_LAST_DIRECTION] === direction
     if (isSame) {
       entries[c + E_RETRANSMISSIONS] = (entries[c + E_RETRANSMISSIONS] + 1) & 0xff
       return
@@ -723,7 +724,7 @@ export class TypedTracker implements Peer {
     return rules.ACCEPT
   }
 
-  /** The first rule that applies decides, also where it changes nothing; max_retrans and unacknowledged are both 300 s. */
+  /** The first rule that applies decides, also where it changes nothing; the two short timeouts are both 300 s. */
   private timeoutOf(c: number, next: number, kind: number): number {
     const { entries } = this
     const timeout = rules.TIMEOUTS[next]

@@ -10,13 +10,13 @@ import { DIRECTIONS, REASONS, STATES, TCP_STATES, VERDICT_ASSURED, VERDICT_DROPP
 import type { Connection, VerdictBatch } from '../types.js'
 import { ipv6Text } from './address.js'
 import { entryDetail } from './detail.js'
-import { fragment, LineWriter } from './line-writer.js'
+import { fragment, LineBuffer, putAscii, putFragment, putNinePlaces, putNumber } from './line-writer.js'
 import { KIND_ICMP, KIND_PORTS, networkStart, PROTOCOL_KINDS, PROTOCOL_NAMES, read16, transportStart } from './packet.js'
 import { timeText } from './time.js'
 
 const PACKET = fragment('{"packet":')
 const TIME = fragment(',"time":"')
-const DOT = fragment('.')
+const DOT = 0x2e
 
 /** `,"state":…,"direction":…,"connection":` by state and direction. */
 const VERDICTS = STATES.map(state => DIRECTIONS.map(direction =>
@@ -26,7 +26,7 @@ const NULL = fragment('null')
 const PROTOCOLS = PROTOCOL_NAMES.map(name => fragment(`,"protocol":${JSON.stringify(name)},"src":`))
 const DESTINATION = fragment(',"dst":')
 const NOT_IP = fragment(',"protocol":null,"src":null,"dst":null')
-const QUOTE = fragment('"')
+const QUOTE = 0x22
 
 const SPORT = fragment(',"sport":')
 const DPORT = fragment(',"dport":')
@@ -44,8 +44,11 @@ const DROPPED = fragment(',"dropped":true')
 const ENTRY = fragment(',"entry":')
 const END = fragment('}\n')
 
+/** Longest line without its entry, rounded up; a test of the longest values holds it. */
+const LINE = 1024
+
 /** Used again by every call: none of them waits for anything in between. */
-const writer = new LineWriter()
+const buffer = new LineBuffer()
 
 /**
  * The lines of a batch, each ended by a line feed.
@@ -55,92 +58,103 @@ const writer = new LineWriter()
 export function classifyLines(
   batch: PacketBatch, verdicts: VerdictBatch, firstPacketNumber: number, entry?: (index: number) => Connection | null,
 ): string {
-  // A call that threw may have left half a line behind.
-  writer.clear()
+  let at = 0
   for (let i = 0; i < batch.count; i++) {
-    writer.reserve()
-    writer.fragment(PACKET)
-    writer.number(firstPacketNumber + i)
-    writer.fragment(TIME)
-    writeTime(batch.seconds[i], batch.nanoseconds[i])
-    writer.fragment(VERDICTS[verdicts.state[i]][verdicts.direction[i]])
-    if (verdicts.connection[i] === 0) writer.fragment(NULL)
-    else writer.number(verdicts.connection[i])
-    writePacket(batch, verdicts, i)
-    writeEntry(verdicts, i)
-    writer.fragment(REASONS_OUT[verdicts.reason[i]])
-    if ((verdicts.flags[i] & VERDICT_DROPPED) !== 0) writer.fragment(DROPPED)
-    if (entry !== undefined) writeDetail(entry(i))
-    writer.fragment(END)
+    const out = buffer.room(at, LINE)
+    at = putLine(out, at, batch, verdicts, i, firstPacketNumber + i)
+    if (entry !== undefined) at = putDetail(at, entry(i))
+    at = putFragment(buffer.bytes, at, END)
   }
-  return writer.take()
+  return buffer.text(at)
 }
 
-function writeTime(seconds: number, nanoseconds: number): void {
-  if (seconds < 0) return writer.ascii(timeText(seconds, nanoseconds))
-  writer.number(seconds)
-  writer.fragment(DOT)
-  writer.ninePlaces(nanoseconds)
+/** A line up to its closing brace. */
+function putLine(
+  out: Uint8Array, at: number, batch: PacketBatch, verdicts: VerdictBatch, i: number, packet: number,
+): number {
+  at = putFragment(out, at, PACKET)
+  at = putNumber(out, at, packet)
+  at = putFragment(out, at, TIME)
+  at = putTime(out, at, batch.seconds[i], batch.nanoseconds[i])
+  at = putFragment(out, at, VERDICTS[verdicts.state[i]][verdicts.direction[i]])
+  const connection = verdicts.connection[i]
+  at = connection === 0 ? putFragment(out, at, NULL) : putNumber(out, at, connection)
+  at = verdicts.family[i] === 0 ? putFragment(out, at, NOT_IP) : putPacket(out, at, batch, verdicts, i)
+  at = connection === 0 ? putFragment(out, at, NO_ENTRY) : putEntry(out, at, verdicts, i)
+  at = putFragment(out, at, REASONS_OUT[verdicts.reason[i]])
+  return (verdicts.flags[i] & VERDICT_DROPPED) === 0 ? at : putFragment(out, at, DROPPED)
 }
 
-function writePacket(batch: PacketBatch, verdicts: VerdictBatch, i: number): void {
+function putTime(out: Uint8Array, at: number, seconds: number, nanoseconds: number): number {
+  if (seconds < 0) return putAscii(out, at, timeText(seconds, nanoseconds))
+  at = putNumber(out, at, seconds)
+  out[at] = DOT
+  return putNinePlaces(out, at + 1, nanoseconds)
+}
+
+function putPacket(out: Uint8Array, at: number, batch: PacketBatch, verdicts: VerdictBatch, i: number): number {
   const family = verdicts.family[i]
-  if (family === 0) return writer.fragment(NOT_IP)
+  const protocol = verdicts.protocol[i]
   const network = networkStart(batch, verdicts, i)
-  writer.fragment(PROTOCOLS[verdicts.protocol[i]])
-  writeAddress(batch.data, network, family === 4 ? 12 : 8, family)
-  writer.fragment(DESTINATION)
-  writeAddress(batch.data, network, family === 4 ? 16 : 24, family)
-  const kind = PROTOCOL_KINDS[verdicts.protocol[i]]
-  if (kind === KIND_PORTS) writePorts(batch, verdicts, i)
-  else if (kind === KIND_ICMP) writeIcmp(batch, verdicts, i)
+  at = putFragment(out, at, PROTOCOLS[protocol])
+  at = putAddress(out, at, batch.data, network, family === 4 ? 12 : 8, family)
+  at = putFragment(out, at, DESTINATION)
+  at = putAddress(out, at, batch.data, network, family === 4 ? 16 : 24, family)
+  const kind = PROTOCOL_KINDS[protocol]
+  if (kind === KIND_PORTS) return putPorts(out, at, batch, verdicts, i)
+  return kind === KIND_ICMP ? putIcmp(out, at, batch, verdicts, i) : at
 }
 
-function writeAddress(data: Uint8Array, network: number, field: number, family: number): void {
-  if (network < 0) return writer.fragment(NULL)
-  writer.fragment(QUOTE)
-  if (family === 4) writeIpv4(data, network + field)
-  else writer.ascii(ipv6Text(data, network + field))
-  writer.fragment(QUOTE)
+function putAddress(
+  out: Uint8Array, at: number, data: Uint8Array, network: number, field: number, family: number,
+): number {
+  if (network < 0) return putFragment(out, at, NULL)
+  out[at] = QUOTE
+  at = family === 4 ? putIpv4(out, at + 1, data, network + field) : putAscii(out, at + 1, ipv6Text(data, network + field))
+  out[at] = QUOTE
+  return at + 1
 }
 
-function writeIpv4(data: Uint8Array, at: number): void {
-  writer.number(data[at])
+function putIpv4(out: Uint8Array, at: number, data: Uint8Array, from: number): number {
+  at = putNumber(out, at, data[from])
   for (let i = 1; i < 4; i++) {
-    writer.fragment(DOT)
-    writer.number(data[at + i])
+    out[at] = DOT
+    at = putNumber(out, at + 1, data[from + i])
   }
+  return at
 }
 
-function writePorts(batch: PacketBatch, verdicts: VerdictBatch, i: number): void {
-  const at = transportStart(batch, verdicts, i, 4)
-  if (at < 0) return
-  writer.fragment(SPORT)
-  writer.number(read16(batch.data, at))
-  writer.fragment(DPORT)
-  writer.number(read16(batch.data, at + 2))
+function putPorts(out: Uint8Array, at: number, batch: PacketBatch, verdicts: VerdictBatch, i: number): number {
+  const transport = transportStart(batch, verdicts, i, 4)
+  if (transport < 0) return at
+  at = putFragment(out, at, SPORT)
+  at = putNumber(out, at, read16(batch.data, transport))
+  at = putFragment(out, at, DPORT)
+  return putNumber(out, at, read16(batch.data, transport + 2))
 }
 
-function writeIcmp(batch: PacketBatch, verdicts: VerdictBatch, i: number): void {
-  const at = transportStart(batch, verdicts, i, 2)
-  if (at < 0) return
-  writer.fragment(TYPE)
-  writer.number(batch.data[at])
-  writer.fragment(CODE)
-  writer.number(batch.data[at + 1])
-  if (transportStart(batch, verdicts, i, 6) < 0) return
-  writer.fragment(ID)
-  writer.number(read16(batch.data, at + 4))
+function putIcmp(out: Uint8Array, at: number, batch: PacketBatch, verdicts: VerdictBatch, i: number): number {
+  const transport = transportStart(batch, verdicts, i, 2)
+  if (transport < 0) return at
+  at = putFragment(out, at, TYPE)
+  at = putNumber(out, at, batch.data[transport])
+  at = putFragment(out, at, CODE)
+  at = putNumber(out, at, batch.data[transport + 1])
+  if (transportStart(batch, verdicts, i, 6) < 0) return at
+  at = putFragment(out, at, ID)
+  return putNumber(out, at, read16(batch.data, transport + 4))
 }
 
-function writeEntry(verdicts: VerdictBatch, i: number): void {
-  if (verdicts.connection[i] === 0) return writer.fragment(NO_ENTRY)
-  writer.fragment(ENTRIES[verdicts.flags[i] & VERDICT_ASSURED][verdicts.protocolState[i]])
-  writer.number(Math.floor(verdicts.timeoutNs[i] / 1e9))
+function putEntry(out: Uint8Array, at: number, verdicts: VerdictBatch, i: number): number {
+  at = putFragment(out, at, ENTRIES[verdicts.flags[i] & VERDICT_ASSURED][verdicts.protocolState[i]])
+  return putNumber(out, at, Math.floor(verdicts.timeoutNs[i] / 1e9))
 }
 
-function writeDetail(connection: Connection | null): void {
-  writer.fragment(ENTRY)
-  if (connection === null) writer.fragment(NULL)
-  else writer.text(JSON.stringify(entryDetail(connection)))
+/** The entry, of any length and with any characters; leaves room for the end of the line. */
+function putDetail(at: number, connection: Connection | null): number {
+  const text = fragment(connection === null ? 'null' : JSON.stringify(entryDetail(connection)))
+  const out = buffer.room(at, ENTRY.length + text.length + END.length)
+  at = putFragment(out, at, ENTRY)
+  out.set(text, at)
+  return at + text.length
 }

@@ -6,9 +6,10 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { createTracker, type PacketMatch } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
-import { differences, entryOf } from './compare.js'
-import { readRecording, SHARED, sharedIsThere, type Recording } from './golden.js'
-import { Tally } from './tally.js'
+import { differences, entryOf } from '../support/compare.js'
+import { readRecording, SHARED, sharedIsThere } from '../support/golden.js'
+import { settingsOf } from '../support/replay.js'
+import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
   helper: /^(amanda|ftp-|irc|netbios|pptp|sane|sip|tftp)/,
@@ -49,7 +50,7 @@ function play(name: string): { packets: number; differences: string[] } {
   const recording = readRecording(new URL(`oracle/golden/${name}.jsonl`, SHARED))
   const scenario = JSON.parse(readFileSync(new URL(`oracle/scenarios/${name}.json`, SHARED), 'utf8')) as Scenario
   const tracker = createTracker({
-    sysctl: { ...settings(recording), acct: 1 },
+    sysctl: { ...settingsOf(recording), acct: 1 },
     notrack: recording.options.notrack.map(toMatch),
     drop: recording.options.drops.map(toMatch),
   })
@@ -70,15 +71,6 @@ function play(name: string): { packets: number; differences: string[] } {
   }
   if (next !== recording.packets.length) found.push(`${recording.packets.length - next} packets of the recording were not fed`)
   return { packets: next, differences: found }
-}
-
-/** The kernel's settings, as far as the tracker has them. Ours differ where the scenario set them. */
-function settings(recording: Recording): Record<string, number> {
-  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|generic)_.*|checksum)$/
-  return Object.fromEntries(Object.entries(recording.config).flatMap(([name, value]) => {
-    const match = known.exec(name)
-    return match ? [[match[1], value]] : []
-  }))
 }
 
 /** An nft match as the scenarios have them: `udp dport 53`, `ip saddr 10.0.0.1`. */

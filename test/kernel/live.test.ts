@@ -1,0 +1,71 @@
+/**
+ * The kernel of this machine and the tracker on the same packets, now: the bundled captures, and random packets from a
+ * seed. Needs root on Linux, nftables, and the oracle beside the project; says so where they are missing.
+ *
+ * `SEED` and `PACKETS` choose other random packets and more of them.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createTracker } from 'conntrack-wasm'
+import { afterAll, describe, expect, test } from 'vitest'
+import { readFrames } from '../support/frames.js'
+import { PacketGenerator } from '../support/generator.js'
+import { readRecording, SHARED, sharedIsThere } from '../support/golden.js'
+import { rawCapture } from '../support/raw-capture.js'
+import { replay } from '../support/replay.js'
+import { Tally } from '../support/tally.js'
+import { pathToFileURL } from 'node:url'
+
+const missing = whatIsMissing()
+const seed = Number(process.env.SEED ?? 1)
+const packets = Number(process.env.PACKETS ?? 4000)
+const tally = new Tally(`live kernel, seed ${seed}`)
+
+function whatIsMissing(): string | null {
+  if (process.platform !== 'linux') return 'Linux'
+  if (process.getuid?.() !== 0) return 'root'
+  if (!sharedIsThere) return '../shared with the oracle'
+  try {
+    execFileSync('sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin; command -v nft ip python3'], { stdio: 'ignore' })
+    return null
+  } catch {
+    return 'nftables, iproute2 and Python'
+  }
+}
+
+describe.skipIf(missing)(`the live kernel${missing ? ` (skipped: needs ${missing})` : ''}`, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'conntrack-wasm-'))
+  afterAll(() => {
+    rmSync(folder, { recursive: true })
+    tally.print()
+  })
+
+  const captures = new URL('../captures/', import.meta.url)
+  test.each(readdirSync(captures).filter(name => /\.(pcap|pcapng)$/.test(name)))('%s', async name => {
+    await compare(name, new URL(name, captures).pathname, [])
+  })
+
+  const settings = [
+    '', 'tcp_be_liberal=1', 'tcp_loose=0', 'tcp_ignore_invalid_rst=1', 'tcp_max_retrans=1 tcp_timeout_max_retrans=20',
+  ]
+  test.each(settings)(`random packets, sysctl '%s'`, async setting => {
+    const sysctl = setting.split(' ').filter(Boolean)
+    const generator = new PacketGenerator(seed + settings.indexOf(setting))
+    const path = join(folder, 'random.pcap')
+    writeFileSync(path, rawCapture(Array.from({ length: packets }, () => generator.next())))
+    await compare(`${packets} random packets ${sysctl.join(' ')}`, path, sysctl)
+  })
+
+  async function compare(name: string, path: string, sysctl: readonly string[]): Promise<void> {
+    const output = join(folder, 'kernel.jsonl')
+    const oracle = new URL('oracle/ctoracle.py', SHARED).pathname
+    const options = sysctl.flatMap(setting => ['--sysctl', setting])
+    execFileSync('python3', [oracle, 'replay', path, '-o', output, '--window', '--full', ...options], { stdio: 'pipe' })
+    const result = replay(createTracker, readRecording(pathToFileURL(output)), await readFrames(path))
+    tally.add(name, result.compared, result.differing, result.left)
+    expect(result.differences.slice(0, 20)).toEqual([])
+    expect(result.compared + result.left).toBeGreaterThan(0)
+  }
+})

@@ -1,0 +1,108 @@
+/** Packets from scratch, with right checksums: raw IP, version by the addresses. */
+
+export interface TcpFields {
+  readonly flags: string
+  readonly seq?: number
+  readonly ack?: number
+  readonly window?: number
+  readonly options?: readonly number[]
+  readonly payload?: number
+}
+
+export interface Endpoints {
+  readonly src: string
+  readonly dst: string
+  readonly sport?: number
+  readonly dport?: number
+}
+
+const TCP_BITS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 16, U: 32, E: 64, C: 128 }
+
+/** A TCP segment; flags as letters of `FSRPAUEC`. */
+export function tcp(at: Endpoints, fields: TcpFields): Uint8Array {
+  const options = [...fields.options ?? []]
+  while (options.length % 4 !== 0) options.push(0)
+  const segment = new Uint8Array(20 + options.length + (fields.payload ?? 0))
+  const view = new DataView(segment.buffer)
+  view.setUint16(0, at.sport ?? 0)
+  view.setUint16(2, at.dport ?? 0)
+  view.setUint32(4, (fields.seq ?? 0) >>> 0)
+  view.setUint32(8, (fields.ack ?? 0) >>> 0)
+  view.setUint8(12, (20 + options.length) / 4 << 4)
+  view.setUint8(13, [...fields.flags].reduce((bits, flag) => bits | TCP_BITS[flag], 0))
+  view.setUint16(14, fields.window ?? 65535)
+  segment.set(options, 20)
+  return ip(at, 6, segment, 16)
+}
+
+/** A UDP datagram of `length` payload bytes. */
+export function udp(at: Endpoints, length = 10): Uint8Array {
+  const datagram = new Uint8Array(8 + length).fill(0x78, 8)
+  const view = new DataView(datagram.buffer)
+  view.setUint16(0, at.sport ?? 0)
+  view.setUint16(2, at.dport ?? 0)
+  view.setUint16(4, datagram.length)
+  return ip(at, 17, datagram, 6)
+}
+
+/** An ICMP or ICMPv6 message, by the addresses' version; `rest` is what follows the checksum. */
+export function icmp(at: Endpoints, type: number, code: number, rest: ArrayLike<number> = [0, 0, 0, 0]): Uint8Array {
+  const message = new Uint8Array(4 + rest.length)
+  message[0] = type
+  message[1] = code
+  message.set(rest, 4)
+  return ip(at, at.src.includes(':') ? 58 : 1, message, 2)
+}
+
+/** An ICMP error quoting the first `length` bytes of a packet. */
+export function icmpError(at: Endpoints, type: number, code: number, quoted: Uint8Array, length = 48): Uint8Array {
+  return icmp(at, type, code, [0, 0, 0, 0, ...quoted.subarray(0, length)])
+}
+
+/** An IP packet around a transport part; `checksumAt` is where that has its checksum, -1 for none. */
+export function ip(at: Endpoints, protocol: number, transport: Uint8Array, checksumAt = -1): Uint8Array {
+  const v6 = at.src.includes(':')
+  const [src, dst] = [addressBytes(at.src), addressBytes(at.dst)]
+  if (checksumAt >= 0) {
+    const pseudo = protocol === 1 ? [] : [...src, ...dst, 0, protocol, transport.length >> 8, transport.length & 255]
+    const sum = checksum([...pseudo, ...transport])
+    new DataView(transport.buffer, transport.byteOffset).setUint16(checksumAt, sum === 0 && protocol === 17 ? 0xffff : sum)
+  }
+  const header = new Uint8Array(v6 ? 40 : 20)
+  const view = new DataView(header.buffer)
+  if (v6) {
+    header[0] = 0x60
+    view.setUint16(4, transport.length)
+    header.set([protocol, 64], 6)
+    header.set(src, 8)
+    header.set(dst, 24)
+  } else {
+    header.set([0x45, 0], 0)
+    view.setUint16(2, 20 + transport.length)
+    header.set([64, protocol], 8)
+    header.set(src, 12)
+    header.set(dst, 16)
+    view.setUint16(10, checksum(header))
+  }
+  const packet = new Uint8Array(header.length + transport.length)
+  packet.set(header)
+  packet.set(transport, header.length)
+  return packet
+}
+
+/** The Internet checksum (RFC 1071). */
+export function checksum(bytes: ArrayLike<number>): number {
+  let sum = 0
+  for (let i = 0; i < bytes.length; i += 2) sum += bytes[i] << 8 | (bytes[i + 1] ?? 0)
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
+  return ~sum & 0xffff
+}
+
+function addressBytes(address: string): number[] {
+  if (!address.includes(':')) return address.split('.').map(Number)
+  const [head, tail = ''] = address.split('::')
+  const groups = (text: string) => text === '' ? [] : text.split(':').map(group => parseInt(group, 16))
+  const [first, last] = [groups(head), groups(tail)]
+  const middle = address.includes('::') ? Array<number>(8 - first.length - last.length).fill(0) : []
+  return [...first, ...middle, ...last].flatMap(group => [group >> 8, group & 255])
+}

@@ -1,0 +1,77 @@
+/** A recording of the kernel against the tracker, packet by packet. */
+import type { createTracker as CreateTracker } from 'conntrack-wasm'
+import { differences, entryOf, isAskable } from './compare.js'
+import type { Frame } from './frames.js'
+import type { GoldenPacket, Recording } from './golden.js'
+import { describePacket, isIcmp, needsMore } from './packet.js'
+
+export interface Agreement {
+  readonly compared: number
+  /** Packets that need parts which are not built yet. */
+  readonly left: number
+  readonly differing: number
+  readonly differences: readonly string[]
+}
+
+/** Settings of a recording that the tracker has, by its own names. */
+export function settingsOf(recording: Recording): Record<string, number> {
+  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|generic)_.*|checksum)$/
+  return Object.fromEntries(Object.entries(recording.config).flatMap(([name, value]) => {
+    const match = known.exec(name)
+    return match ? [[match[1], value]] : []
+  }))
+}
+
+/** Feeds the packets at the recorded times and compares. */
+export function replay(createTracker: typeof CreateTracker, recording: Recording, frames: readonly Frame[]): Agreement {
+  const needing = connectionsThatNeedMore(recording, frames)
+  const tracker = createTracker({ sysctl: settingsOf(recording) })
+  const found: string[] = []
+  const sum = { compared: 0, differing: 0, left: 0 }
+  if (frames.length !== recording.packets.length) found.push(`${frames.length} packets read, ${recording.packets.length} recorded`)
+  for (const golden of recording.packets) {
+    const { bytes, linkType, wireLength, packet } = frames[golden.index]
+    if (golden.verdict === 'skipped') continue
+    const verdict = tracker.track(bytes, { time: BigInt(golden.ts), linkType, originalLength: wireLength })
+    if (packet && (needsMore(packet) || needing.has(golden.ct ?? hosts(packet)))) {
+      sum.left++
+      continue
+    }
+    sum.compared++
+    const entry = verdict.connection === null ? packet && entryOf(tracker, verdict, packet) : tracker.entry(0)
+    const different = differences(golden, verdict, entry, isAskable(golden, packet))
+    if (different.length > 0) sum.differing++
+    found.push(...different.map(text => `packet ${golden.index + 1}: ${text}`))
+  }
+  return { ...sum, differences: found }
+}
+
+/** Ports whose helpers change the timeout of the connections they watch: SIP, Amanda and H.323 RAS over UDP. */
+const CHANGED_BY_HELPERS = [5060, 10080, 1719]
+
+/**
+ * What cannot be compared for lack of parts that are not built yet: numbers of connections, and for packets that no
+ * connection was left of, pairs of hosts whose packets were fragmented.
+ */
+function connectionsThatNeedMore(recording: Recording, frames: readonly Frame[]): Set<number | string> {
+  const needing = new Set<number | string>()
+  const helped = recording.options.helpers.length > 0
+  for (const golden of recording.packets) {
+    const packet = frames[golden.index]?.packet
+    if (packet && describePacket(packet).fragment) needing.add(hosts(packet))
+    if (golden.ct == null || !packet) continue
+    if (needsMore(packet) || (helped && isHelped(golden, packet))) needing.add(golden.ct)
+  }
+  return needing
+}
+
+function hosts(packet: Uint8Array): string {
+  const { protocol, src, dst } = describePacket(packet)
+  return [protocol, ...[src, dst].sort()].join()
+}
+
+function isHelped(golden: GoldenPacket, packet: Uint8Array): boolean {
+  const { protocol, ports } = describePacket(packet)
+  if (golden.verdict === 'related') return !isIcmp(protocol)
+  return protocol === 17 && ports.some(port => CHANGED_BY_HELPERS.includes(port))
+}

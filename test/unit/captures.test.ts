@@ -1,0 +1,31 @@
+/** The bundled captures: every frame gets the state that the kernel gave it, in whatever format it was caught. */
+import { readdirSync } from 'node:fs'
+import { createTracker } from '../../src/index.js'
+import { describe, expect, test } from 'vitest'
+import { readFrames } from '../support/frames.js'
+import { compareStates, readStates } from '../support/lab.js'
+
+const root = new URL('../captures/', import.meta.url)
+const names = readdirSync(root).filter(name => name.endsWith('.states.tsv')).map(name => name.replace('.states.tsv', ''))
+
+describe('bundled captures', () => {
+  test.each(names)('%s: each packet gets the state that the kernel gave it', async name => {
+    const frames = await readFrames(new URL(`${name}.pcap`, root).pathname)
+    const states = readStates(new URL(`${name}.states.tsv`, root))
+    const { compared, differences } = compareStates(createTracker, frames, states, name === 'udplite_nocheck')
+    expect(differences).toEqual([])
+    if (name !== 'forged_fragments') expect(compared).toBeGreaterThan(10)
+  })
+
+  test.each(['fmt_any_sll.sll.pcap', 'fmt_any_sll2.sll2.pcap', 'fmt_tun_raw.raw.pcap', 'fmt_pcapng_two.pcapng'])(
+    '%s: other link types and formats lead to the same kinds of states', async file => {
+      const frames = await readFrames(new URL(file, root).pathname)
+      const tracker = createTracker()
+      for (const { bytes, time, linkType, wireLength } of frames) tracker.track(bytes, { time, linkType, originalLength: wireLength })
+      const { states, packets } = tracker.statistics()
+      expect(packets).toBe(frames.length)
+      expect(states.NEW).toBeGreaterThan(0)
+      expect(states.ESTABLISHED).toBeGreaterThan(packets / 4)
+      expect(states.INVALID).toBe(0)
+    })
+})
