@@ -113,6 +113,19 @@ export function run(from: u32, to: u32, base: u32, recorded: bool): u32 {
   return from
 }
 
+/** Classifies the one packet at the start of the input; its verdict is row 0. */
+export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, recorded: bool): void {
+  setRecording(recorded)
+  const p = packetAt(0)
+  p.frame = inputAt
+  p.length = length
+  p.wireLength = wireLength
+  p.time = time
+  readPacket(p, linkType, transportChecksums(checksumMode))
+  if (isLookedUp(p)) p.hash = hashKey(p)
+  classify(p, 0)
+}
+
 // @ts-ignore: decorator
 @inline function packetAt(i: u32): Packet {
   return changetype<Packet>(scratchAt + i * PACKET_SIZE)
@@ -121,7 +134,7 @@ export function run(from: u32, to: u32, base: u32, recorded: bool): u32 {
 /** Reads the headers of `n` packets and hashes their keys. */
 function readGroup(from: u32, n: u32): void {
   const transportMode = transportChecksums(checksumMode)
-  for (let i: u32 = 0; i < n; i++) readPacket(packetAt(i), from + i, transportMode)
+  for (let i: u32 = 0; i < n; i++) readColumns(packetAt(i), from + i, transportMode)
   for (let i: u32 = 0; i < n; i++) {
     const p = packetAt(i)
     if (isLookedUp(p)) p.hash = hashKey(p)
@@ -133,11 +146,17 @@ function readGroup(from: u32, n: u32): void {
   return p.path == PATH_TRACK || p.path == PATH_ICMP_ERROR
 }
 
-function readPacket(p: Packet, i: u32, transportMode: u32): void {
+// @ts-ignore: decorator
+@inline function readColumns(p: Packet, i: u32, transportMode: u32): void {
   p.frame = inputBase + load<u32>(offsetAt + (i << 2))
   p.length = load<u32>(lengthAt + (i << 2))
-  p.wireLength = max(load<u32>(wireLengthAt + (i << 2)), p.length)
+  p.wireLength = load<u32>(wireLengthAt + (i << 2))
   p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
+  readPacket(p, load<u16>(linkTypeAt + (i << 1)), transportMode)
+}
+
+function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
+  p.wireLength = max(p.wireLength, p.length)
   p.network = p.frame
   p.transport = 0
   p.transportLength = 0
@@ -149,7 +168,7 @@ function readPacket(p: Packet, i: u32, transportMode: u32): void {
   p.ownFamily = 0
   p.dropped = 0
   p.offloaded = 0
-  p.reason = readLink(p, load<u16>(linkTypeAt + (i << 1)))
+  p.reason = readLink(p, linkType)
   if (p.reason) return
   const readable = readNetwork(p, checksumMode)
   if (!readable && p.path == PATH_NONE) return

@@ -40,6 +40,7 @@ interface Exports {
   regionAt(region: number): number
   configure(checksums: number, notrack: number, drop: number, listening: number): void
   run(from: number, to: number, base: number, recorded: number): number
+  runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
   advance(time: bigint): number
   eventsWaiting(): number
   eventsRead(): void
@@ -107,7 +108,7 @@ export class Core {
     nanoseconds: Uint32Array
     linkType: Uint16Array
   }
-  readonly #verdicts: Omit<VerdictBatch, 'count'>
+  readonly #verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
   readonly #counts: BigUint64Array
   readonly batchSize: number
   readonly accounting: boolean
@@ -142,6 +143,7 @@ export class Core {
     }
     const verdict = (column: number) => this.#at.verdict + column * batchSize
     this.#verdicts = {
+      count: 0,
       state: new Uint8Array(buffer, verdict(0), batchSize),
       direction: new Uint8Array(buffer, verdict(1), batchSize),
       reason: new Uint8Array(buffer, verdict(2), batchSize),
@@ -222,7 +224,22 @@ export class Core {
         if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
       }
     }
-    return { ...this.#verdicts, count }
+    this.#verdicts.count = count
+    return this.#verdicts
+  }
+
+  /**
+   * Classifies one packet.
+   *
+   * @returns its verdict as a batch of one
+   */
+  trackOne(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): VerdictBatch {
+    const length = Math.min(bytes.length, MAX_PACKET)
+    this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
+    this.#exports.runOne(length, wireLength, linkType, time, 1)
+    if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
+    this.#verdicts.count = 1
+    return this.#verdicts
   }
 
   /**

@@ -4,7 +4,7 @@ import { BATCH_SIZE, Core, HASH_KEYS } from './border.js'
 import { coreModule } from './core-module.js'
 import { ConntrackError } from './errors.js'
 import { explainPacket } from './explain.js'
-import { linkTypeNumber, type LinkTypeName } from './link-types.js'
+import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
 import { addressBytes, compileMatch, protocolNumber } from './match.js'
 import {
   DIRECTIONS, REASONS, STATES, TCP_STATES, VERDICT_ASSURED, VERDICT_DROPPED, type Reason, type State,
@@ -61,6 +61,7 @@ const Counter = {
   states: 16, reasons: 24, protocols: 96,
 } as const
 
+const RAW = LINK_TYPES.raw
 const MAX_CONNECTIONS = 1 << 24
 const MAX_BATCH = 1 << 16
 
@@ -80,7 +81,6 @@ export class Tracker implements Disposable {
   readonly #sysctl: Record<string, number> = {}
   readonly #explain: boolean
   readonly #maxConnections: number
-  readonly #single = singleBatch()
   #last: VerdictBatch | null = null
   #recorded = false
   #busy = false
@@ -118,15 +118,12 @@ export class Tracker implements Disposable {
     if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
     const time = info.time ?? this.#clock()
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
-    const batch = this.#single
-    batch.data = bytes
-    batch.length[0] = bytes.length
-    batch.originalLength[0] = originalLength(bytes, info.originalLength)
-    const seconds = time / 1_000_000_000n - (time % 1_000_000_000n < 0n ? 1n : 0n)
-    batch.seconds[0] = Number(seconds)
-    batch.nanoseconds[0] = Number(time - seconds * 1_000_000_000n)
-    batch.linkType[0] = linkTypeNumber(info.linkType ?? 'raw')
-    return this.#verdict(this.#track(batch, true), 0)
+    const wireLength = originalLength(bytes, info.originalLength)
+    const linkType = info.linkType === undefined ? RAW : linkTypeNumber(info.linkType)
+    this.#enter()
+    this.#recorded = true
+    this.#last = this.#core.trackOne(bytes, wireLength, linkType, time)
+    return this.#verdict(this.#last, 0)
   }
 
   /**
@@ -138,13 +135,9 @@ export class Tracker implements Disposable {
    */
   trackBatch(batch: PacketBatch): VerdictBatch {
     checkBatch(batch, this.#core.batchSize)
-    return this.#track(batch, this.#explain)
-  }
-
-  #track(batch: PacketBatch, recorded: boolean): VerdictBatch {
     this.#enter()
-    this.#recorded = recorded
-    this.#last = this.#core.track(batch, recorded)
+    this.#recorded = this.#explain
+    this.#last = this.#core.track(batch, this.#explain)
     return this.#last
   }
 
@@ -367,17 +360,6 @@ export class Tracker implements Disposable {
   #enter(): void {
     this.#open()
     if (this.#busy) throw new ConntrackError('re-entrant', 'a listener must not call the tracker it listens to')
-  }
-}
-
-interface MutableBatch extends PacketBatch {
-  data: Uint8Array
-}
-
-function singleBatch(): MutableBatch {
-  return {
-    count: 1, data: new Uint8Array(0), offset: new Uint32Array(1), length: new Uint32Array(1),
-    originalLength: new Uint32Array(1), seconds: new Float64Array(1), nanoseconds: new Uint32Array(1), linkType: new Uint16Array(1),
   }
 }
 
