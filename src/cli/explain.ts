@@ -23,9 +23,9 @@ export async function explain(run: Run): Promise<void> {
 }
 
 /** The sentence that answers, then how it came to it. */
-export function explanationText({ packet, text, steps, setBy, sysctl }: Explanation): string {
+export function explanationText({ text, steps, setBy, sysctl }: Explanation): string {
   return [
-    `packet ${packet}: ${text}`,
+    text,
     ...steps.map((step, i) => `  ${i + 1}. ${step}`),
     ...(setBy.length > 0 ? [`set by packet ${setBy.join(', ')}`] : []),
     ...(sysctl === null ? [] : [`sysctl that would change it: ${sysctl}`]),

@@ -144,8 +144,8 @@ function countUnread(batch: PacketBatch, verdicts: VerdictBatch, unread: Map<num
 function giveNotices(run: Run, tracker: CommandTracker, unread: ReadonlyMap<number, number>): void {
   const offloaded = tracker.statistics().offloadedChecksums
   if (offloaded > 0) {
-    run.notice(`${offloaded} checksums had been left to the capturing host's network card and were taken as right;`
-      + ' --checksum verify looks at them')
+    run.notice(`checksums of ${offloaded === 1 ? '1 packet' : `${offloaded} packets`} had been left to the capturing host's`
+      + ' network card and were taken as right; --checksum verify looks at them')
   }
   for (const text of linkTypeNotices(unread)) run.notice(text)
 }

@@ -315,7 +315,7 @@ describe('a run', () => {
 
   test('explain reads no further than its packet', async () => {
     const { status, out, tracker } = await run(['explain', '--packet', '2', 'x'], { capture: [2, 5, 7] })
-    expect(out).toBe('packet 2: It opens a connection.\n  1. one\n')
+    expect(out).toBe('It opens a connection.\n  1. one\n')
     expect([status, tracker.packets]).toEqual([0, 2])
   })
 
@@ -362,7 +362,7 @@ describe('a run', () => {
 
   test('offloaded checksums and unread link types are told once, on standard error', async () => {
     const { err } = await run(['classify', '--json', 'x'], { linkType: 105 })
-    expect(err.match(/^conntrack-wasm: 3 checksums had been left/gm)).toHaveLength(1)
+    expect(err.match(/^conntrack-wasm: checksums of 3 packets had been left/gm)).toHaveLength(1)
     expect(err.match(/^conntrack-wasm: 3 packets have link type 105 \(IEEE802_11\)/gm)).toHaveLength(1)
   })
 
@@ -415,7 +415,7 @@ describe('what people see', () => {
   test('an explanation tells who set what and which sysctl would change it', () => {
     const explanation: Explanation = { ...new FakeTracker().explain(3), setBy: [1, 2], sysctl: 'tcp_loose' }
     expect(explanationText(explanation)).toBe(
-      'packet 3: It opens a connection.\n  1. one\nset by packet 1, 2\nsysctl that would change it: tcp_loose\n')
+      'It opens a connection.\n  1. one\nset by packet 1, 2\nsysctl that would change it: tcp_loose\n')
   })
 
   test('unread link types are told by number, most packets first', () => {
