@@ -1,4 +1,4 @@
-import { readFileSync, copyFileSync, mkdirSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Plugin } from 'esbuild'
 import { defineConfig, type Options } from 'tsup'
 
@@ -8,7 +8,7 @@ const common: Options = {
   outDir: 'dist',
   target: 'es2022',
   sourcemap: false,
-  minifySyntax: true,
+  minify: true,
   define: { __VERSION__: JSON.stringify(version) },
   loader: { '.wasm': 'binary' },
   noExternal: ['fflate', 'ipaddr.js'],
@@ -36,6 +36,9 @@ export default defineConfig([
     onSuccess: async () => {
       mkdirSync('dist', { recursive: true })
       copyFileSync('build/core.wasm', 'dist/core.wasm')
+      // What importing the module gives where that is possible: bundlers and workerd.
+      const types = 'declare const module: WebAssembly.Module\nexport default module\n'
+      for (const ending of ['d.ts', 'd.cts']) writeFileSync(`dist/core.wasm.${ending}`, types)
     },
   },
   { ...shared, entry, format: ['cjs'] },

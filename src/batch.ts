@@ -1,3 +1,5 @@
+import { LINK_TYPES } from './link-types.js'
+
 /**
  * A batch of packets: the form in which packets travel from a capture to the tracker. No object is made for a
  * packet; all columns are indexed by the packet's place in the batch.
@@ -30,7 +32,7 @@ export interface Packet {
   readonly data: Uint8Array
   /** Nanoseconds since 1970; 0 if left out. */
   readonly time?: bigint
-  /** A LINKTYPE_ number (`LINK_TYPES` has them by name); 1, Ethernet, if left out. */
+  /** A LINKTYPE_ number (`LINK_TYPES` has them by name); 101, raw IP, if left out, as for `track`. */
   readonly linkType?: number
   /** Bytes the packet had on the wire; as many as `data` has if left out. */
   readonly originalLength?: number
@@ -56,7 +58,7 @@ export function packetBatch(packets: Iterable<Packet>): PacketBatch {
     linkType: new Uint16Array(count),
   }
   let offset = 0
-  list.forEach(({ data, time = 0n, linkType = 1, originalLength = data.length }, i) => {
+  list.forEach(({ data, time = 0n, linkType = LINK_TYPES.raw, originalLength = data.length }, i) => {
     // The remainder of a division has the sign of the dividend, nanoseconds before 1970 count from the second's start.
     const nanoseconds = ((time % NANOSECONDS) + NANOSECONDS) % NANOSECONDS
     batch.data.set(data, offset)

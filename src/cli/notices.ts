@@ -1,8 +1,8 @@
 /** What is said on standard error about packets of link types that are not read. */
 import { LINK_TYPES } from '../link-types.js'
 
-/** Those with a name in the SDK, the numbers that raw IP has on some systems, and Cisco HDLC. */
-const READ: ReadonlySet<number> = new Set<number>([...Object.values(LINK_TYPES), 12, 14, 104])
+/** Those with a name in the SDK. */
+const READ: ReadonlySet<number> = new Set<number>(Object.values(LINK_TYPES))
 
 /** Names, without LINKTYPE_, of link types that captures have and that are not read (the registry of tcpdump.org). */
 const NAMES: Readonly<Record<number, string>> = {

@@ -1,0 +1,126 @@
+/**
+ * The published package: packed, installed into an empty folder without the network, and used as the README shows; then
+ * what publint and arethetypeswrong say of it, and its size.
+ */
+import { execFileSync, type ExecFileSyncOptionsWithStringEncoding } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+const project = new URL('../../', import.meta.url).pathname
+const folder = mkdtempSync(join(tmpdir(), 'conntrack-wasm-package-'))
+const app = join(folder, 'app')
+let tarball = ''
+
+const text: ExecFileSyncOptionsWithStringEncoding = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }
+
+/** Output of a command; where it fails, what it printed. */
+function run(command: string, args: readonly string[], cwd: string): string {
+  try {
+    return execFileSync(command, args, { ...text, cwd })
+  } catch (error) {
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string }
+    throw new Error(`${command} ${args.join(' ')} failed:\n${stdout}\n${stderr}`)
+  }
+}
+
+beforeAll(() => {
+  run('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], project)
+  tarball = join(folder, readdirSync(folder).find(name => name.endsWith('.tgz'))!)
+  mkdirSync(app)
+  writeFileSync(join(app, 'package.json'), '{"private": true}')
+  run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], app)
+})
+
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('the packed package in an empty folder', () => {
+  const [esm, cjs] = programs()
+  const capture = join(project, 'test/captures/http_keepalive.pcap')
+
+  test("the README's program for import runs", () => {
+    writeFileSync(join(app, 'program.mjs'), esm)
+    const output = run('node', ['program.mjs', capture], app)
+    expect(output).toMatch(/ESTABLISHED: \d{3}/)
+    expect(output).toMatch(/192\.0\.2\.2 198\.51\.100\.2 TIME_WAIT/)
+  })
+
+  test("the README's program for require runs", () => {
+    writeFileSync(join(app, 'program.cjs'), cjs)
+    const lines = run('node', ['program.cjs'], app).trim().split('\n')
+    expect(lines).toEqual(['NEW original 1', 'Packet 1 is NEW in the original direction: it opens a new connection.', 'ESTABLISHED reply 30000'])
+  })
+
+  test('both programs are ten lines', () => {
+    for (const program of [esm, cjs]) expect(program.trim().split('\n').filter(line => line.trim()).length).toBeLessThanOrEqual(10)
+  })
+
+  test('import and require give the same SDK, with one error class for all entries', () => {
+    const check = 'const e = new ct.ConntrackError("closed", "x"); console.log(Object.keys(ct).sort().join(), capture.ConntrackError === ct.ConntrackError, node.readCapture.length, format.classifyLines.length)'
+    const names = ['', '/capture', '/node', '/format']
+    writeFileSync(join(app, 'all.cjs'), `const [ct, capture, node, format] = ${JSON.stringify(names)}.map(n => require('conntrack-wasm' + n)); ${check}`)
+    writeFileSync(join(app, 'all.mjs'), `const [ct, capture, node, format] = await Promise.all(${JSON.stringify(names)}.map(n => import('conntrack-wasm' + n))); ${check}`)
+    const [required, imported] = ['all.cjs', 'all.mjs'].map(file => run('node', [file], app))
+    expect(required).toBe(imported)
+    expect(imported).toContain('createTracker')
+    expect(imported).toContain(' true ')
+  })
+
+  test('the command runs', () => {
+    const output = run(join(app, 'node_modules/.bin/conntrack-wasm'), ['classify', '--json', capture], app)
+    expect(output.trim().split('\n')).toHaveLength(677)
+    expect(JSON.parse(output.split('\n')[6])).toMatchObject({ packet: 7, state: 'ESTABLISHED', tcpState: 'ESTABLISHED' })
+  })
+
+  test('the core can be handed in as a module', () => {
+    const program = `
+      import { createRequire } from 'node:module'
+      import { readFileSync } from 'node:fs'
+      import { createTracker } from 'conntrack-wasm'
+      const path = createRequire(import.meta.url).resolve('conntrack-wasm/core.wasm')
+      const tracker = createTracker({ module: new WebAssembly.Module(readFileSync(path)) })
+      console.log(tracker.track(new Uint8Array(3)).reason)`
+    writeFileSync(join(app, 'module.mjs'), program)
+    expect(run('node', ['module.mjs'], app).trim()).toBe('not-ip')
+  })
+
+  test('it has no dependencies and nothing runs when it is installed', () => {
+    const manifest = JSON.parse(readFileSync(join(app, 'node_modules/conntrack-wasm/package.json'), 'utf8'))
+    expect(manifest.dependencies).toBeUndefined()
+    expect(Object.keys(manifest.scripts ?? {}).filter(name => name.includes('install'))).toEqual([])
+    expect(readdirSync(join(app, 'node_modules')).filter(name => !name.startsWith('.'))).toEqual(['conntrack-wasm'])
+  })
+})
+
+describe('what checkers say of the package', () => {
+  test('publint finds nothing', () => {
+    const output = run(join(project, 'node_modules/.bin/publint'), ['run', '--strict', tarball], project)
+    expect(output).toContain('All good')
+  })
+
+  test('arethetypeswrong finds nothing', () => {
+    const output = run(join(project, 'node_modules/.bin/attw'), [tarball, '--no-emoji'], project)
+    expect(output).toContain('No problems found')
+  })
+})
+
+test('sizes', () => {
+  const size = (path: string) => {
+    const bytes = readFileSync(path)
+    return `${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`
+  }
+  const core = join(app, 'node_modules/conntrack-wasm/dist/core.wasm')
+  process.stdout.write(`core module: ${size(core)}\npackage: ${statSync(tarball).size} bytes packed\n`)
+  expect(gzipSync(readFileSync(core)).length).toBeLessThan(25_000)
+  expect(statSync(tarball).size).toBeLessThan(200_000)
+})
+
+/** The README's two programs: the first with `import`, the first with `require`. */
+function programs(): [string, string] {
+  const blocks = [...readFileSync(join(project, 'README.md'), 'utf8').matchAll(/```js\n([\s\S]*?)```/g)].map(match => match[1])
+  const [esm, cjs] = [blocks.find(block => block.includes('import {')), blocks.find(block => block.includes('require('))]
+  if (!esm || !cjs) throw new Error('the README lacks a program')
+  return [esm, cjs]
+}
