@@ -93,6 +93,7 @@ export function allocate(hash: u32): u32 {
   entries++
   if (freeSlot) {
     const e = entryAt(freeSlot)
+    assert(e.status == 0) // I4
     freeSlot = e.next
     return changetype<u32>(e)
   }
@@ -109,6 +110,7 @@ export function release(e: Entry): void {
 
 /** Puts an entry into the index and gives it its id. */
 export function insert(e: Entry): void {
+  assert(!(e.status & STATUS_CONFIRMED) && e.hash != 0) // I1
   if (++lastId == 0) lastId = 1
   e.id = lastId
   e.status |= STATUS_CONFIRMED
@@ -121,6 +123,7 @@ export function insert(e: Entry): void {
     store<u32>(bucket + SLOTS + place, slotOf(e))
     return
   }
+  assert(freePlaces(bucket) == 0) // I3
   e.next = load<u32>(bucket, CHAIN)
   store<u32>(bucket, slotOf(e), CHAIN)
 }
@@ -132,6 +135,7 @@ export function insert(e: Entry): void {
 
 /** Removes a confirmed entry from the table, telling so. */
 export function remove(e: Entry): void {
+  assert((e.status & STATUS_CONFIRMED) != 0) // I1
   destroyed(e)
   count(COUNTER_REMOVED)
   const bucket = bucketOf(e.hash)

@@ -32,4 +32,4 @@ describe.runIf(sharedIsThere)('captures of public projects', () => {
   afterAll(() => tally.print())
 })
 
-test.skipIf(sharedIsThere)('../shared is not there: captures are not compared', ({ skip }) => skip())
+if (!sharedIsThere) test.skip('../shared is not there: captures are not compared (skipped)', () => {})

@@ -30,5 +30,5 @@ describe.runIf(sharedIsThere)('captures of the lab network', () => {
   afterAll(() => tally.print())
 })
 
-test.skipIf(sharedIsThere)('../shared is not there: lab captures are not compared', ({ skip }) => skip())
+if (!sharedIsThere) test.skip('../shared is not there: lab captures are not compared (skipped)', () => {})
 

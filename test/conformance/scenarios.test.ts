@@ -44,7 +44,7 @@ describe.runIf(sharedIsThere)('scenarios of the oracle', () => {
   afterAll(() => tally.print())
 })
 
-test.skipIf(sharedIsThere)('../shared is not there: scenarios are not compared', ({ skip }) => skip())
+if (!sharedIsThere) test.skip('../shared is not there: scenarios are not compared (skipped)', () => {})
 
 function play(name: string): { packets: number; differences: string[] } {
   const recording = readRecording(new URL(`oracle/golden/${name}.jsonl`, SHARED))

@@ -777,9 +777,9 @@ describe('packetBatch', () => {
     expect([batch.seconds[3], batch.nanoseconds[3]]).toEqual([-1, 999_999_999])
   })
 
-  it('takes Ethernet, time 0 and the whole length where nothing is said', () => {
+  it('takes raw IP, time 0 and the whole length where nothing is said', () => {
     expect(packetsOf(packetBatch([{ data: Uint8Array.from([1, 2]) }])))
-      .toEqual([{ data: [1, 2], time: 0n, linkType: 1, originalLength: 2 }])
+      .toEqual([{ data: [1, 2], time: 0n, linkType: 101, originalLength: 2 }])
   })
 
   it('may be empty', () => {
