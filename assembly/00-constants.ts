@@ -10,6 +10,9 @@ export const STATE_RELATED: u8 = 3
 export const STATE_INVALID: u8 = 4
 export const STATE_UNTRACKED: u8 = 5
 
+/** Added to SCTP states in verdicts: 0 to 9 are TCP's. */
+export const SCTP_STATE_BASE: u8 = 16
+
 // Directions within a connection; a verdict's direction is one more (0 is none).
 export const ORIGINAL: u32 = 0
 export const REPLY: u32 = 1
@@ -74,13 +77,23 @@ export const REASON_UDPLITE_SHORT: u8 = 30
 export const REASON_UDPLITE_COVERAGE: u8 = 31
 export const REASON_UDPLITE_NO_CHECKSUM: u8 = 32
 export const REASON_UDPLITE_CHECKSUM: u8 = 33
-export const REASON_TABLE_FULL: u8 = 34
+export const REASON_SCTP_SHORT: u8 = 34
+export const REASON_SCTP_CHECKSUM: u8 = 35
+export const REASON_SCTP_CHUNKS: u8 = 36
+export const REASON_SCTP_NO_ASSOCIATION: u8 = 37
+export const REASON_SCTP_VTAG: u8 = 38
+export const REASON_SCTP_INIT: u8 = 39
+export const REASON_SCTP_TRANSITION: u8 = 40
+export const REASON_GRE_PROTOCOL: u8 = 41
+export const REASON_TABLE_FULL: u8 = 42
 
 // IP protocol numbers
 export const PROTOCOL_ICMP: u8 = 1
 export const PROTOCOL_TCP: u8 = 6
 export const PROTOCOL_UDP: u8 = 17
+export const PROTOCOL_GRE: u8 = 47
 export const PROTOCOL_ICMPV6: u8 = 58
+export const PROTOCOL_SCTP: u8 = 132
 export const PROTOCOL_UDPLITE: u8 = 136
 
 // What a protocol makes of a packet of one of its connections
@@ -122,3 +135,4 @@ export const RULE_DISCOVERY: u8 = 17
 export const RULE_UDP_WAITING: u8 = 18
 export const RULE_UDP_STREAM: u8 = 19
 export const RULE_PLAIN: u8 = 20
+export const RULE_SCTP_IGNORED: u8 = 21

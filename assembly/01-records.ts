@@ -3,7 +3,7 @@
  *
  * All memory is laid out once, in `createCore`; nothing is allocated afterwards and nothing moves. In order:
  *
- *     settings · counters · match lists · batch columns in · verdict columns out · scratch (64 packets)
+ *     settings · table of CRC32c · counters · match lists · batch columns in · verdict columns out · scratch (64 packets)
  *     · records · events · input bytes · index · entries
  *     · accounting (only with acct) · provenance (only with explain)
  *
@@ -68,7 +68,7 @@ export class Packet {
   /** Rules drop it after tracking: it confirms nothing. */
   dropped: u8
 
-  /** TCP, decoded by the header check. */
+  /** TCP, decoded by the header check. SCTP: `seq` is the set of its chunk types. */
   seq: u32
   ack: u32
   window: u16
@@ -134,7 +134,7 @@ export class Entry {
   deadline: i64
   /** STATUS_ bits. */
   status: u16
-  /** TCP: its state. */
+  /** TCP and SCTP: its state. */
   state: u8
   /** Endpoint that sent the first packet: 0 is A, 1 is B. */
   origin: u8
@@ -153,7 +153,8 @@ export class Entry {
   retransmissions: u8
   spare: u8
   mark: u32
-  /** TCP: two `TcpSide`, original first. UDP: `streamAt`, when the connection may become a stream. */
+  /** TCP: two `TcpSide`, original first. UDP: `streamAt`, when the connection may become a stream. GRE and
+   * SCTP: what their files say. */
   streamAt: i64
   side0c: u32
   side0d: u32
@@ -315,7 +316,11 @@ export const TIMEOUT_UDP_STREAM: u32 = 13
 export const TIMEOUT_ICMP: u32 = 14
 export const TIMEOUT_ICMPV6: u32 = 15
 export const TIMEOUT_GENERIC: u32 = 16
-export const TIMEOUTS: u32 = 17
+export const TIMEOUT_GRE: u32 = 17
+export const TIMEOUT_GRE_STREAM: u32 = 18
+/** SCTP by state (0 to 8). */
+export const TIMEOUT_SCTP: u32 = 19
+export const TIMEOUTS: u32 = 28
 // ... and switches
 export const SWITCH_TCP_LOOSE: u32 = 0
 export const SWITCH_TCP_BE_LIBERAL: u32 = 1
@@ -348,6 +353,7 @@ export const COUNTERS: u32 = 352
 export let settingsAt: u32 = 0
 export let switchesAt: u32 = 0
 export let hashKeysAt: u32 = 0
+export let crcTableAt: u32 = 0
 export let countersAt: u32 = 0
 export let notrackAt: u32 = 0
 export let dropAt: u32 = 0
@@ -418,6 +424,7 @@ export function layOut(connections: u32, batch: u32, input: u32, parts: u32): u6
   settingsAt = region(TIMEOUTS * 8)
   switchesAt = region(SWITCHES * 4)
   hashKeysAt = region(HASH_KEYS)
+  crcTableAt = region(1024)
   countersAt = region(COUNTERS * 8)
   notrackAt = region(MATCHES * MATCH_SIZE)
   dropAt = region(MATCHES * MATCH_SIZE)

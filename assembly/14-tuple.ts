@@ -5,14 +5,22 @@
  * A tuple and its inverse are the two directions of one connection. Both give the same key: endpoints are ordered by
  * address and port, and for ICMP by who asks. The direction is then one bit, and one lookup serves both.
  */
-import { PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE } from './00-constants'
+import {
+  PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE,
+} from './00-constants'
 import { Packet } from './01-records'
 import { be16 } from './10-link'
+
+/** The rarer protocols with ports. */
+// @ts-ignore: decorator
+@inline function hasPorts(protocol: u32): bool {
+  return protocol == PROTOCOL_UDPLITE || protocol == PROTOCOL_SCTP
+}
 
 /** Bytes of the transport header that the tuple needs. */
 // @ts-ignore: decorator
 @inline export function tupleBytes(protocol: u32): u32 {
-  if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_UDPLITE) return 4
+  if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || hasPorts(protocol)) return 4
   return protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6 ? 8 : 0
 }
 
@@ -30,9 +38,11 @@ import { be16 } from './10-link'
 /**
  * Makes the key of the tuple in the headers at `network` and `transport`.
  *
- * @returns false where the tuple has no inverse (ICMP types without an answer)
+ * @param available bytes of the transport header that are there, at least `tupleBytes`
+ * @returns false where there is no tuple (enhanced GRE that is not PPTP's) or it has no inverse (ICMP types without an
+ * answer)
  */
-export function makeKey(p: Packet, network: u32, family: u32, transport: u32, protocol: u32): bool {
+export function makeKey(p: Packet, network: u32, family: u32, transport: u32, protocol: u32, available: u32): bool {
   p.protocol = u8(protocol)
   p.family = u8(family)
   p.zone = 0
@@ -42,10 +52,20 @@ export function makeKey(p: Packet, network: u32, family: u32, transport: u32, pr
   if (tupleBytes(protocol)) {
     sport = be16(transport)
     dport = be16(transport + 2)
+  } else if (protocol == PROTOCOL_GRE && isEnhancedGre(transport, available)) {
+    if (be16(transport + 2) != GRE_PPP) return false
+    dport = be16(transport + 6) // the call id; a source key is known only to the PPTP helper
   }
   if (family == 4) orderIpv4(p, network, sport, dport)
   else orderIpv6(p, network, sport, dport)
   return true
+}
+
+const GRE_PPP: u32 = 0x880b
+
+/** GRE version 1 (RFC 2637) with its whole header; anything else has no keys. */
+function isEnhancedGre(transport: u32, available: u32): bool {
+  return available >= 8 && (be16(transport) & 7) == 1
 }
 
 /** The last eight bytes of an IPv4 address mapped into IPv6, ::ffff:a.b.c.d. */

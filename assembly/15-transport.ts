@@ -6,8 +6,8 @@
  * packet and acted on there.
  */
 import {
-  CHECKSUM_IGNORE, CHECKSUM_OFFLOAD, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE,
-  REASON_CUT_SHORT, REASON_ICMP_WRONG_FAMILY, REASON_ICMP_TYPE, REASON_NONE, REASON_TRANSPORT_SHORT,
+  CHECKSUM_IGNORE, CHECKSUM_OFFLOAD, PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP,
+  PROTOCOL_UDP, PROTOCOL_UDPLITE, REASON_CUT_SHORT, REASON_GRE_PROTOCOL, REASON_ICMP_WRONG_FAMILY, REASON_ICMP_TYPE, REASON_NONE, REASON_TRANSPORT_SHORT,
 } from './00-constants'
 import { Packet, PATH_INVALID, PATH_NONE, PATH_TRACK, SWITCH_CHECKSUM, switched } from './01-records'
 import { isRight, pseudoSum, sum } from './12-checksum'
@@ -15,6 +15,7 @@ import { makeKey, tupleBytes } from './14-tuple'
 import { readIcmp } from './16-icmp-header'
 import { readTcp } from './17-tcp-header'
 import { readUdp, readUdpLite } from './18-udp-header'
+import { readSctp } from './19-sctp-header'
 
 /** How transport checksums are taken: one of the CHECKSUM_ modes. */
 export function transportChecksums(mode: u32): u32 {
@@ -31,6 +32,7 @@ export function readTransport(p: Packet, checksums: u32): void {
     case PROTOCOL_TCP: p.reason = readTcp(p, checksums); break
     case PROTOCOL_UDP: p.reason = readUdp(p, checksums); break
     case PROTOCOL_UDPLITE: p.reason = readUdpLite(p, checksums); break
+    case PROTOCOL_SCTP: p.reason = readSctp(p, checksums); break
     case PROTOCOL_ICMP: case PROTOCOL_ICMPV6: p.reason = REASON_ICMP_WRONG_FAMILY; break
     default: p.reason = REASON_NONE
   }
@@ -46,9 +48,9 @@ export function readKey(p: Packet, protocol: u32): bool {
     p.reason = short ? REASON_TRANSPORT_SHORT : REASON_CUT_SHORT
     return false
   }
-  if (makeKey(p, p.network, p.ownFamily, p.transport, protocol)) return true
+  if (makeKey(p, p.network, p.ownFamily, p.transport, protocol, p.transportCaptured)) return true
   p.path = PATH_INVALID
-  p.reason = REASON_ICMP_TYPE
+  p.reason = protocol == PROTOCOL_GRE ? REASON_GRE_PROTOCOL : REASON_ICMP_TYPE
   return false
 }
 

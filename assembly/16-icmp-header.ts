@@ -80,7 +80,7 @@ function readQuote(p: Packet, skip: u32): void {
     const cut = p.transportCaptured < p.transportLength
     return cut ? end(p, PATH_NONE, REASON_CUT_SHORT) : end(p, PATH_ERROR, REASON_ICMP_ERROR_QUOTE)
   }
-  if (!makeKey(p, quote, family, quote + offset, protocol)) return end(p, PATH_ERROR, REASON_ICMP_ERROR_QUOTE)
+  if (!makeKey(p, quote, family, quote + offset, protocol, available - offset)) return end(p, PATH_ERROR, REASON_ICMP_ERROR_QUOTE)
   p.side ^= 1
   p.atSender = u8(sentTo(p, quote, family))
   end(p, PATH_ICMP_ERROR, REASON_NONE)

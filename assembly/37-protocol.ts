@@ -3,12 +3,15 @@
  * by a file and its rows here. What has no row is generic: addresses and protocol number, one timeout.
  */
 import {
-  PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE, REASON_NONE, RESULT_ACCEPT, RULE_PLAIN,
+  PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE, REASON_NONE,
+  RESULT_ACCEPT, RULE_PLAIN,
 } from './00-constants'
 import { Entry, Packet, timeout, TIMEOUT_GENERIC, TIMEOUT_ICMP, TIMEOUT_ICMPV6 } from './01-records'
 import { beginTcp, tcpTimeout, updateTcp } from './30-tcp'
 import { beginUdp, udpTimeout, updateUdp } from './35-udp'
 import { beginIcmp } from './36-icmp'
+import { beginGre, greTimeout, updateGre } from './38-gre'
+import { beginSctp, sctpTimeout, updateSctp } from './39-sctp'
 import { recordRule } from './41-record'
 
 /** Fills a new entry; REASON_NONE, or why this packet opens no connection. */
@@ -19,6 +22,10 @@ export function begin(p: Packet, e: Entry, now: i64): u8 {
       beginUdp(e, now)
       return REASON_NONE
     case PROTOCOL_ICMP: case PROTOCOL_ICMPV6: return beginIcmp(p)
+    case PROTOCOL_SCTP: return beginSctp(p, e)
+    case PROTOCOL_GRE:
+      beginGre(e)
+      return REASON_NONE
   }
   return REASON_NONE
 }
@@ -29,6 +36,8 @@ export function begin(p: Packet, e: Entry, now: i64): u8 {
   const protocol: u32 = e.protocol
   if (protocol == PROTOCOL_TCP) return updateTcp(p, e, direction, now)
   if (protocol == PROTOCOL_UDP || protocol == PROTOCOL_UDPLITE) return updateUdp(e, now)
+  if (protocol == PROTOCOL_SCTP) return updateSctp(p, e, direction)
+  if (protocol == PROTOCOL_GRE) return updateGre(e)
   recordRule(RULE_PLAIN)
   return RESULT_ACCEPT
 }
@@ -39,6 +48,8 @@ export function begin(p: Packet, e: Entry, now: i64): u8 {
   const protocol: u32 = e.protocol
   if (protocol == PROTOCOL_TCP) return tcpTimeout
   if (protocol == PROTOCOL_UDP || protocol == PROTOCOL_UDPLITE) return udpTimeout
+  if (protocol == PROTOCOL_SCTP) return sctpTimeout
+  if (protocol == PROTOCOL_GRE) return greTimeout
   if (protocol == PROTOCOL_ICMP) return timeout(TIMEOUT_ICMP)
   return timeout(protocol == PROTOCOL_ICMPV6 ? TIMEOUT_ICMPV6 : TIMEOUT_GENERIC)
 }

@@ -9,7 +9,7 @@ import {
   REASON_NONE, REASON_TABLE_FULL, REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_INVALID, RESULT_REPEAT, RULE_DISCOVERY,
   RULE_ICMP_ERROR, RULE_NOTRACK, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, STATE_NONE, STATE_RELATED, STATE_UNTRACKED,
   STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY, VERDICT_ASSURED,
-  VERDICT_DROPPED, VERDICT_SEEN_REPLY, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_TCP,
+  PROTOCOL_SCTP, SCTP_STATE_BASE, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
   ACCOUNT_SIZE, accountOf, accountsAt, batchSize, count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INVALID, COUNTER_OFFLOADED,
@@ -87,6 +87,7 @@ function open(p: Packet, index: u32, now: i64): void {
   const e = changetype<Entry>(made)
   fill(e, p)
   recordBefore(e, ENTRY_MADE)
+  e.deadline = now // where its first packet is ignored it is over at once
   if (!p.reason) p.reason = begin(p, e, now)
   if (p.reason) {
     release(e)
@@ -233,7 +234,7 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
   column8(VERDICT_STATE, index, state)
   column8(VERDICT_DIRECTION, index, u8(direction) + 1)
   column8(VERDICT_REASON, index, REASON_NONE)
-  column8(VERDICT_PROTOCOL_STATE, index, e.state)
+  column8(VERDICT_PROTOCOL_STATE, index, e.protocol == PROTOCOL_SCTP ? SCTP_STATE_BASE + e.state : e.state)
   column8(VERDICT_FLAGS, index, flags)
   column32(VERDICT_CONNECTION, index, e.id)
   store<f64>(verdictAt + VERDICT_TIMEOUT * batchSize + (index << 3), f64(e.deadline - now))

@@ -2,9 +2,9 @@
  * The core's exports: memory is laid out once, then batches of packets go through the stages.
  *
  *     00 constants, 01 records and the memory map
- *     10 link → 11 network → 13 match → 14 tuple → 15–18 transport headers     what a packet says of itself
+ *     10 link → 11 network → 13 match → 14 tuple → 15–19 transport headers     what a packet says of itself
  *     20 hash → 21 table → 22 expiry                                           which connection it belongs to
- *     30–34 TCP, 35 UDP, 36 ICMP, 37 the rows of the protocols                 what it does to it
+ *     30–34 TCP, 35 UDP, 36 ICMP, 38 GRE, 39 SCTP, 37 the rows of them all     what it does to it
  *     40 events, 41 records → 50 track                                         what is told of it
  *
  * A group of up to 64 packets passes each stage before the next begins, so that the memory accesses of many packets are
@@ -22,6 +22,7 @@ import { readLink } from './10-link'
 import { readNetwork } from './11-network'
 import { matchesAny } from './13-match'
 import { makeKey } from './14-tuple'
+import { makeCrcTable } from './19-sctp-header'
 import { readTransport, transportChecksums } from './15-transport'
 import { hashKey } from './20-hash'
 import { bucketOf, entries, find, highest, remove, suggest } from './21-table'
@@ -44,7 +45,9 @@ export function createCore(maxConnections: u32, batch: u32, input: u32, parts: u
   if (!bytes) return false
   const pages = i32((bytes + 0xffff) >> 16)
   const missing = pages - memory.size()
-  return missing <= 0 || memory.grow(missing) != -1
+  if (missing > 0 && memory.grow(missing) == -1) return false
+  makeCrcTable()
+  return true
 }
 
 /** Addresses of the regions, in the order of `Region` in src/border.ts. */
@@ -247,13 +250,16 @@ export function slotOfId(id: u32): u32 {
   return 0
 }
 
+/** Bytes of transport header that the host gives with a tuple. */
+const SLOT_OF_TUPLE_BYTES: u32 = 8
+
 /**
  * The slot of the live connection that a tuple belongs to, 0 for none. The tuple is given as a packet's headers in the
  * input: an IP header, and `transport` bytes behind it the ports or the ICMP header.
  */
 export function slotOfTuple(family: u32, protocol: u32, transport: u32): u32 {
   const p = packetAt(0)
-  if (!makeKey(p, inputAt, family, inputAt + transport, protocol)) return 0
+  if (!makeKey(p, inputAt, family, inputAt + transport, protocol, SLOT_OF_TUPLE_BYTES)) return 0
   p.hash = hashKey(p)
   p.candidate = 0
   const e = changetype<Entry>(find(p))

@@ -6,7 +6,7 @@ import { BATCH_SIZE, type PacketBatch } from './batch.js'
 import { ConntrackError } from './errors.js'
 import { formatIpv4, formatIpv6 } from './format/address.js'
 import type { CompiledMatch } from './match.js'
-import { DIRECTIONS, EVENTS, STATUS_BITS, TCP_FLAGS, TCP_STATES } from './names.js'
+import { DIRECTIONS, EVENTS, SCTP_STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES } from './names.js'
 import { FIXED_TIMEOUTS, SYSCTLS } from './sysctl.js'
 import type { Connection, ConnectionEvent, ConnectionEventKind, TcpInfo, TcpSide, Tuple, VerdictBatch } from './types.js'
 
@@ -25,6 +25,9 @@ const ACCOUNT_SIZE = 32
 const EVENT_SIZE = 192
 const RECORD_SIZE = 512
 const REPORTED_COUNTERS = 352
+const GRE = 47
+const SCTP = 132
+const WITH_PORTS: readonly number[] = [6, 17, SCTP, 136]
 
 /** Numbers of the regions, as `regionAt` counts them. */
 const Region = {
@@ -456,6 +459,7 @@ export class Core {
       helper: null,
       master: null,
       tcpState: tcp ? TCP_STATES[view.getUint8(at + 50)] : null,
+      sctpState: protocol === SCTP ? SCTP_STATES[view.getUint8(at + 50)] : null,
       tcp: tcp ? this.#tcp(at) : null,
       packets: account ? { original: this.#u64(account), reply: this.#u64(account + 16) } : null,
       bytes: account ? { original: this.#u64(account + 8), reply: this.#u64(account + 24) } : null,
@@ -480,8 +484,9 @@ export class Core {
       const type = b & 0xff
       return { ...common, type: reply ? answerType(protocol, type) : type, code: b >> 8, id: a }
     }
-    if (protocol !== 6 && protocol !== 17 && protocol !== 136) return common
-    return { ...common, sport: side === 0 ? a : b, dport: side === 0 ? b : a }
+    const [source, destination] = side === 0 ? [a, b] : [b, a]
+    if (protocol === GRE) return { ...common, srcKey: source, dstKey: destination }
+    return WITH_PORTS.includes(protocol) ? { ...common, sport: source, dport: destination } : common
   }
 
   #tcp(at: number): TcpInfo {

@@ -109,6 +109,7 @@ const RULES: readonly Rule[] = [
   facts => say(`${plainText(facts.verdict)}; a UDP connection gets the long timeout with the first packet more than two seconds after its first and after a reply`),
   () => say('packets of both directions have been seen for more than two seconds, so this is a stream with the long timeout, ASSURED'),
   byReason,
+  () => say(`its heartbeat or INIT does not fit the association as it stands; ${IGNORED}`),
 ]
 
 function ignored({ record }: Facts): Finding {
@@ -213,9 +214,10 @@ function connectionStep({ entry, before, after, provenance }: PacketRecord): str
   return `It belongs to connection ${connection.id}, ${tupleText(connection.original)}${opened}${stateNote(connection)}.`
 }
 
-function stateNote({ tcpState, status }: Connection): string {
+function stateNote({ tcpState, sctpState, status }: Connection): string {
+  const state = tcpState ?? sctpState
   const bits = status.filter(bit => bit !== 'CONFIRMED').join(', ')
-  return `${tcpState ? `, in state ${tcpState}` : ''}${bits ? ` (${bits})` : ''}`
+  return `${state ? `, in state ${state}` : ''}${bits ? ` (${bits})` : ''}`
 }
 
 function tupleText({ src, dst, sport, dport, type, code, id }: Tuple): string {
@@ -250,5 +252,5 @@ function holds(low: number, high: number, yes = 'is not over', no = 'is over'): 
 
 function timeoutStep(verdict: Verdict, { after }: PacketRecord): string[] {
   if (!after || verdict.timeoutMs === null) return []
-  return [`The connection has ${verdict.timeoutMs / 1000} s left${after.tcpState ? `, in state ${after.tcpState}` : ''}.`]
+  return [`The connection has ${verdict.timeoutMs / 1000} s left${after.tcpState ?? after.sctpState ? `, in state ${after.tcpState ?? after.sctpState}` : ''}.`]
 }

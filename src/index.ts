@@ -8,8 +8,8 @@ export type { ConntrackErrorCode } from './errors.js'
 export { LINK_TYPES } from './link-types.js'
 export type { LinkTypeName } from './link-types.js'
 export {
-  DIRECTIONS, EVENTS, PROTOCOL_NUMBERS, protocolName, REASONS, STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES, VERDICT_ASSURED,
-  VERDICT_DROPPED, VERDICT_SEEN_REPLY,
+  DIRECTIONS, EVENTS, PROTOCOL_NUMBERS, protocolName, REASONS, SCTP_STATE_BASE, SCTP_STATES, sctpStateName,
+  STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
 } from './names.js'
 export type { Reason, State } from './names.js'
 export { SYSCTLS } from './sysctl.js'

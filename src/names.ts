@@ -11,10 +11,19 @@ export const STATES = [null, 'NEW', 'ESTABLISHED', 'RELATED', 'INVALID', 'UNTRAC
 /** `direction` of a verdict. 0: no entry is attached. */
 export const DIRECTIONS = [null, 'original', 'reply'] as const
 
-/** `protocolState` of a TCP connection, by Linux's names. */
+/** `protocolState` of a TCP connection, by Linux's names; 0 is also what other protocols have. */
 export const TCP_STATES = [
   'NONE', 'SYN_SENT', 'SYN_RECV', 'ESTABLISHED', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK', 'TIME_WAIT', 'CLOSE', 'SYN_SENT2',
 ] as const
+
+/** `protocolState` of an SCTP association, by Linux's names. */
+export const SCTP_STATES = [
+  'NONE', 'CLOSED', 'COOKIE_WAIT', 'COOKIE_ECHOED', 'ESTABLISHED', 'SHUTDOWN_SENT', 'SHUTDOWN_RECD', 'SHUTDOWN_ACK_SENT',
+  'HEARTBEAT_SENT',
+] as const
+
+/** What is added to an SCTP state in batch views: 0 to 9 are TCP's. */
+export const SCTP_STATE_BASE = 16
 
 /** Bits of an entry's status. */
 export const STATUS_BITS = [
@@ -53,11 +62,24 @@ export const REASONS = [
   'tcp-rst-below-ack', 'tcp-seq-over-window', 'tcp-ack-over-sent',
   // UDP and UDP-Lite
   'udp-short', 'udp-length', 'udp-checksum', 'udplite-short', 'udplite-coverage', 'udplite-no-checksum', 'udplite-checksum',
+  // SCTP and GRE
+  'sctp-short', 'sctp-checksum', 'sctp-chunks', 'sctp-no-association', 'sctp-vtag', 'sctp-init', 'sctp-transition',
+  'gre-protocol',
   // The table
   'table-full',
 ] as const
 
 export type Reason = NonNullable<(typeof REASONS)[number]>
+
+/** The TCP state behind a `protocolState`, `null` where it is none. */
+export function tcpStateName(protocolState: number): string | null {
+  return protocolState > 0 && protocolState < SCTP_STATE_BASE ? TCP_STATES[protocolState] : null
+}
+
+/** The SCTP state behind a `protocolState`, `null` where it is none. */
+export function sctpStateName(protocolState: number): string | null {
+  return protocolState >= SCTP_STATE_BASE ? SCTP_STATES[protocolState - SCTP_STATE_BASE] : null
+}
 
 /** IP protocol numbers of the protocols that have names here. */
 export const PROTOCOL_NUMBERS: Readonly<Record<string, number>> = {

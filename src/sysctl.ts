@@ -25,8 +25,18 @@ export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
   acct: { initial: 0, min: 0, max: 1 },
   checksum: flag(1, 4),
   generic_timeout: seconds(600, 16),
+  gre_timeout: seconds(30, 17),
+  gre_timeout_stream: seconds(180, 18),
   icmp_timeout: seconds(30, 14),
   icmpv6_timeout: seconds(30, 15),
+  sctp_timeout_closed: seconds(10, 20),
+  sctp_timeout_cookie_echoed: seconds(3, 22),
+  sctp_timeout_cookie_wait: seconds(3, 21),
+  sctp_timeout_established: seconds(210, 23),
+  sctp_timeout_heartbeat_sent: seconds(30, 27),
+  sctp_timeout_shutdown_ack_sent: seconds(3, 26),
+  sctp_timeout_shutdown_recd: seconds(3, 25),
+  sctp_timeout_shutdown_sent: seconds(3, 24),
   tcp_be_liberal: flag(0, 1),
   tcp_ignore_invalid_rst: flag(0, 3),
   tcp_loose: flag(1, 0),
@@ -46,7 +56,7 @@ export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
 }
 
 /** Timeouts that Linux has no sysctl for, seconds by place. */
-export const FIXED_TIMEOUTS: Readonly<Record<number, number>> = { 0: 0, 9: 120 }
+export const FIXED_TIMEOUTS: Readonly<Record<number, number>> = { 0: 0, 9: 120, 19: 0 }
 
 /**
  * The name as the table has it, without Linux's prefixes.

@@ -7,7 +7,8 @@ import { explainPacket } from './explain.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
 import { addressBytes, compileMatch, protocolNumber } from './match.js'
 import {
-  DIRECTIONS, REASONS, STATES, TCP_STATES, VERDICT_ASSURED, VERDICT_DROPPED, type Reason, type State,
+  DIRECTIONS, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, type Reason,
+  type State,
 } from './names.js'
 import { SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
@@ -145,7 +146,6 @@ export class Tracker implements Disposable {
   #verdict(verdicts: VerdictBatch, index: number): Verdict {
     const connection = verdicts.connection[index]
     const flags = verdicts.flags[index]
-    const tcp = connection !== 0 && this.#protocolOf(verdicts, index) === 6
     return {
       packet: this.#core.packets - verdicts.count + index + 1,
       state: STATES[verdicts.state[index]] as State | null,
@@ -153,16 +153,11 @@ export class Tracker implements Disposable {
       reason: REASONS[verdicts.reason[index]] as Reason | null,
       connection: connection || null,
       dropped: (flags & VERDICT_DROPPED) !== 0,
-      tcpState: tcp ? TCP_STATES[verdicts.protocolState[index]] : null,
+      tcpState: tcpStateName(verdicts.protocolState[index]),
+      sctpState: sctpStateName(verdicts.protocolState[index]),
       assured: connection ? (flags & VERDICT_ASSURED) !== 0 : null,
       timeoutMs: connection ? Math.floor(verdicts.timeoutNs[index] / 1e6) : null,
     }
-  }
-
-  /** Protocol of the connection behind a verdict: an ICMP error's is that of the packet it quotes. */
-  #protocolOf(verdicts: VerdictBatch, index: number): number {
-    // Only TCP entries have a protocol state, and none of theirs is 0.
-    return verdicts.protocolState[index] ? 6 : verdicts.protocol[index]
   }
 
   /** The live connections, in the order in which they were first seen. What expired by now is removed first. */
@@ -198,10 +193,7 @@ export class Tracker implements Disposable {
     const src = addressBytes(tuple.src)
     const dst = addressBytes(tuple.dst)
     if (src.length !== dst.length) throw invalid('src and dst of a tuple are of different IP versions')
-    const values = protocol === 1 || protocol === 58
-      ? [byte(tuple.type), byte(tuple.code), 0, 0, byte((tuple.id ?? 0) >> 8), byte((tuple.id ?? 0) & 255), 0, 0]
-      : [byte((tuple.sport ?? 0) >> 8), byte((tuple.sport ?? 0) & 255), byte((tuple.dport ?? 0) >> 8), byte((tuple.dport ?? 0) & 255)]
-    return this.#core.slotOfTuple(src.length === 4 ? 4 : 6, protocol, src, dst, Uint8Array.from(values))
+    return this.#core.slotOfTuple(src.length === 4 ? 4 : 6, protocol, src, dst, transportBytes(protocol, tuple))
   }
 
   /** Removes a connection, as `conntrack -D` does. Returns whether it was there. */
@@ -386,6 +378,16 @@ function whole(name: string, value: number, from: number, to: number): number {
 
 function byte(value = 0): number {
   return whole('a field of a tuple', value, 0, 255)
+}
+
+/** The first eight bytes of a transport header with the tuple's values in them. */
+function transportBytes(protocol: number, tuple: TupleQuery): Uint8Array {
+  const { sport = 0, dport = 0, type, code, id = 0, dstKey = 0 } = tuple
+  const word = (value: number) => [byte(value >> 8), byte(value & 255)]
+  if (protocol === 1 || protocol === 58) return Uint8Array.from([byte(type), byte(code), 0, 0, ...word(id), 0, 0])
+  // Enhanced GRE, which carries PPP
+  if (protocol === 47 && dstKey) return Uint8Array.from([0x20, 0x01, 0x88, 0x0b, 0, 0, ...word(dstKey)])
+  return Uint8Array.from([...word(sport), ...word(dport), 0, 0, 0, 0])
 }
 
 function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {

@@ -17,6 +17,8 @@ export interface Verdict {
   readonly dropped: boolean
   /** State of the TCP connection after the packet, by Linux's name; `null` for other protocols. */
   readonly tcpState: string | null
+  /** The same for an SCTP association. */
+  readonly sctpState: string | null
   /** The connection is protected from early eviction. */
   readonly assured: boolean | null
   /** Time left to the connection after the packet, in milliseconds. */
@@ -34,7 +36,7 @@ export interface VerdictBatch {
   readonly reason: Uint8Array
   /** Connection id, 0 for none. Ids count up from 1 in the order in which connections are first seen. */
   readonly connection: Uint32Array
-  /** TCP: index into `TCP_STATES`; other protocols 0. */
+  /** TCP: index into `TCP_STATES`; SCTP: `SCTP_STATE_BASE` and more, index into `SCTP_STATES`; other protocols 0. */
   readonly protocolState: Uint8Array
   /** `VERDICT_ASSURED` 1, `VERDICT_DROPPED` 2, `VERDICT_SEEN_REPLY` 4. */
   readonly flags: Uint8Array
@@ -57,9 +59,12 @@ export interface Tuple {
   readonly protocol: number
   readonly src: string
   readonly dst: string
-  /** TCP, UDP, UDP-Lite. */
+  /** TCP, UDP, UDP-Lite, SCTP. */
   readonly sport?: number
   readonly dport?: number
+  /** GRE; 0 but for version 1. */
+  readonly srcKey?: number
+  readonly dstKey?: number
   /** ICMP, ICMPv6. */
   readonly type?: number
   readonly code?: number
@@ -120,6 +125,7 @@ export interface Connection {
   readonly master: number | null
   /** By Linux's name; `null` for other protocols. */
   readonly tcpState: string | null
+  readonly sctpState: string | null
   readonly tcp: TcpInfo | null
   /** Packets and bytes each way; `null` unless sysctl `acct` is 1. */
   readonly packets: { readonly original: number; readonly reply: number } | null
@@ -136,6 +142,8 @@ export interface TupleQuery {
   readonly type?: number
   readonly code?: number
   readonly id?: number
+  /** GRE version 1: the call id. */
+  readonly dstKey?: number
 }
 
 /** Which packets an option is about; what is left out matches everything. */

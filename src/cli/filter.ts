@@ -3,7 +3,7 @@
  * when all that are given fit.
  */
 import ipaddr from 'ipaddr.js'
-import { PROTOCOL_NUMBERS, TCP_STATES } from '../names.js'
+import { PROTOCOL_NUMBERS, SCTP_STATES, TCP_STATES } from '../names.js'
 import type { Connection } from '../types.js'
 import { UsageError } from './errors.js'
 
@@ -67,10 +67,9 @@ function portTest(field: 'sport' | 'dport', value: string): Filter {
 
 function stateTest(value: string): Filter {
   const state = value.toUpperCase()
-  if (!TCP_STATES.some(name => name === state)) {
-    throw new UsageError(`--state takes a TCP state (${TCP_STATES.join(', ')}), not '${value}'`)
-  }
-  return connection => connection.tcpState === state
+  const known: readonly string[] = [...new Set([...TCP_STATES, ...SCTP_STATES])]
+  if (!known.includes(state)) throw new UsageError(`--state takes a state of TCP or SCTP (${known.join(', ')}), not '${value}'`)
+  return connection => (connection.tcpState ?? connection.sctpState) === state
 }
 
 function wholeNumber(value: string, largest: number): number | null {

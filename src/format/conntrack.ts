@@ -30,7 +30,8 @@ const EVENT_TAGS: Readonly<Record<ConnectionEventKind, string>> = {
 /** An entry as `conntrack -L` prints it. */
 export function connectionLine(connection: Connection, flags: OutputFlags): string {
   const parts = [...protocolParts(connection.original, flags), seconds(connection)]
-  if (connection.tcpState !== null) parts.push(connection.tcpState)
+  const state = connection.tcpState ?? connection.sctpState
+  if (state !== null) parts.push(state)
   parts.push(...tupleParts(connection, true), `mark=${connection.mark}`)
   if (connection.zone !== 0) parts.push(`zone=${connection.zone}`)
   if (connection.helper !== null) parts.push(`helper=${connection.helper}`)
@@ -84,7 +85,8 @@ function timeoutParts({ kind, connection }: ConnectionEvent): string[] {
 /** The protocol's state is in the message when it changed, and in every DESTROY. */
 function stateParts({ kind, changes, connection }: ConnectionEvent): string[] {
   const told = kind === 'destroy' || changes.includes('PROTOINFO')
-  return told && connection.tcpState !== null ? [connection.tcpState] : []
+  const state = connection.tcpState ?? connection.sctpState
+  return told && state !== null ? [state] : []
 }
 
 function tupleParts(connection: Connection, withCounters: boolean): string[] {
@@ -109,5 +111,5 @@ function tupleText(tuple: Tuple): string {
 
 /** Only GRE version 1 (PPTP) has keys; other versions have 0 for both. */
 function greKeys(tuple: Tuple): string {
-  return `srckey=0x${(tuple.sport ?? 0).toString(16)} dstkey=0x${(tuple.dport ?? 0).toString(16)}`
+  return `srckey=0x${(tuple.srcKey ?? 0).toString(16)} dstkey=0x${(tuple.dstKey ?? 0).toString(16)}`
 }

@@ -6,7 +6,9 @@
  * the text is what JSON.stringify would give; a test holds the two against each other.
  */
 import type { PacketBatch } from '../batch.js'
-import { DIRECTIONS, REASONS, STATES, TCP_STATES, VERDICT_ASSURED, VERDICT_DROPPED } from '../names.js'
+import {
+  DIRECTIONS, REASONS, SCTP_STATE_BASE, SCTP_STATES, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED,
+} from '../names.js'
 import type { Connection, VerdictBatch } from '../types.js'
 import { entryDetail } from './detail.js'
 import {
@@ -21,9 +23,12 @@ const VERDICT_PARTS = STATES.map(state => DIRECTIONS.map(direction =>
 const PROTOCOL_PARTS = PROTOCOL_NAMES.map(name => `,"protocol":${JSON.stringify(name)},"src":`)
 const NOT_IP_PART = ',"protocol":null,"src":null,"dst":null'
 
-/** `,"tcpState":…,"assured":…,"timeout":` by assured and TCP state; NONE is what other protocols have. */
-const ENTRY_PARTS = [false, true].map(assured => TCP_STATES.map((state, i) =>
-  `,"tcpState":${i === 0 ? 'null' : JSON.stringify(state)},"assured":${assured},"timeout":`))
+/** `,"tcpState":…,"assured":…,"timeout":` by assured and protocol state; SCTP has `sctpState` besides. */
+const ENTRY_PARTS = [false, true].map(assured => Array.from({ length: SCTP_STATE_BASE + SCTP_STATES.length }, (_, i) => {
+  const sctp = sctpStateName(i)
+  const state = `,"tcpState":${JSON.stringify(tcpStateName(i))}${sctp === null ? '' : `,"sctpState":"${sctp}"`}`
+  return `${state},"assured":${assured},"timeout":`
+}))
 const NO_ENTRY_PART = ',"tcpState":null,"assured":null,"timeout":null'
 
 const REASON_PARTS = REASONS.map(reason => `,"reason":${JSON.stringify(reason)}`)

@@ -4,7 +4,7 @@
  * Columns grow to the widest value seen and never shrink, so lines stay aligned while a live capture runs.
  */
 import type { PacketBatch } from '../batch.js'
-import { DIRECTIONS, REASONS, STATES, TCP_STATES, type State } from '../names.js'
+import { DIRECTIONS, REASONS, sctpStateName, STATES, tcpStateName, type State } from '../names.js'
 import type { VerdictBatch } from '../types.js'
 import {
   destinationText, KIND_ICMP, KIND_PORTS, PROTOCOL_KINDS, PROTOCOL_NAMES, read16, sourceText, transportStart,
@@ -74,7 +74,7 @@ function cells(batch: PacketBatch, verdicts: VerdictBatch, i: number, packet: nu
     DIRECTIONS[verdicts.direction[i]] ?? '-',
     verdicts.family[i] === 0 ? '-' : PROTOCOL_NAMES[verdicts.protocol[i]],
     endpoints(batch, verdicts, i),
-    hasEntry && protocolState !== 0 ? TCP_STATES[protocolState] : '-',
+    (hasEntry ? tcpStateName(protocolState) ?? sctpStateName(protocolState) : null) ?? '-',
     hasEntry ? String(Math.floor(verdicts.timeoutNs[i] / 1e9)) : '-',
     REASONS[verdicts.reason[i]] ?? '',
   ]

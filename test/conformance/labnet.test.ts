@@ -3,7 +3,7 @@
  * each packet. The tracker gets them at the captures' own times.
  *
  * Left out is what needs parts that are not built yet: fragments and what travels between the same hosts in the same
- * protocol, SCTP and GRE, and connections that a helper announced. Frames without a recorded state are not compared.
+ * protocol, and connections that a helper announced. Frames without a recorded state are not compared.
  */
 import { readdirSync } from 'node:fs'
 import { createTracker } from 'conntrack-wasm'

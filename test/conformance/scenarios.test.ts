@@ -1,5 +1,5 @@
 /**
- * Every scenario of the oracle that needs no helper, SCTP, GRE, zone or fragment: the tracker is fed the packets at the
+ * Every scenario of the oracle that needs no helper, zone or fragment: the tracker is fed the packets at the
  * recorded times and must agree with the kernel on each: verdict, direction, state, ASSURED, timeout, counters and every
  * window variable.
  */
@@ -13,8 +13,6 @@ import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
   helper: /^(amanda|ftp-|irc|netbios|pptp|sane|sip|tftp)/,
-  SCTP: /^sctp-/,
-  GRE: /^gre$/,
   zones: /^zones$/,
   fragments: /-fragments/,
 }

@@ -19,6 +19,7 @@ const REMARKS: Readonly<Record<string, RegExp>> = {
   'tcp-ack-over-sent': /ACK is over upper bound/, 'udp-short': /short packet/, 'udp-length': /truncated\/malformed/,
   'udp-checksum': /bad checksum/, 'udplite-short': /short packet/, 'udplite-coverage': /coverage/,
   'udplite-no-checksum': /checksum missing/, 'udplite-checksum': /bad checksum/,
+  'sctp-short': /short packet/, 'sctp-checksum': /bad CRC/, 'sctp-vtag': /verification tag/, 'sctp-transition': /Invalid, old_state/,
 }
 
 /**
@@ -63,12 +64,13 @@ function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect): 
   expect('assured', entry.assured, golden.assured)
   expect('seen reply', entry.seenReply, golden.seen_reply)
   if (entry.tcpState !== null || golden.tcp_state !== undefined) expect('tcpState', entry.tcpState, golden.tcp_state)
+  if (entry.sctpState !== null || golden.sctp_state !== undefined) expect('sctpState', entry.sctpState, golden.sctp_state)
   compareTimeout(golden, entry, expect)
   if (golden.entry) {
     expect('status', entry.status.join(), golden.entry.status.filter(bit => bit !== 'HELPER').join())
     for (const [direction, tuple] of [['original', golden.entry.orig], ['reply', golden.entry.reply]] as const) {
-      const { src, dst, protocol, sport, dport, type, code, id } = entry[direction]
-      expect(`${direction} tuple`, [src, dst, protocol, sport ?? 0, dport ?? 0, type, code, id].join(),
+      const { src, dst, protocol, sport, dport, srcKey, dstKey, type, code, id } = entry[direction]
+      expect(`${direction} tuple`, [src, dst, protocol, sport ?? srcKey ?? 0, dport ?? dstKey ?? 0, type, code, id].join(),
         [tuple.src, tuple.dst, tuple.proto, tuple.sport ?? 0, tuple.dport ?? 0, tuple.type, tuple.code, tuple.id].join())
     }
     if (entry.packets && golden.entry.packets) {
@@ -147,7 +149,7 @@ function tupleOf(bytes: Uint8Array): Parameters<Tracker['find']>[0] | null {
     return length === 4 ? part.join('.') : Array.from({ length: 8 }, (_, i) => (part[2 * i] << 8 | part[2 * i + 1]).toString(16)).join(':')
   }
   const [src, dst] = family === 4 ? [text(12, 4), text(16, 4)] : [text(8, 16), text(24, 16)]
-  if (bytes.length < at + (protocol === 1 || protocol === 58 ? 8 : [6, 17, 136].includes(protocol) ? 4 : 0)) return null
+  if (bytes.length < at + (protocol === 1 || protocol === 58 ? 8 : [6, 17, 132, 136].includes(protocol) ? 4 : 0)) return null
   if (protocol === 1 || protocol === 58) {
     if (isError(family, bytes[at])) {
       const quote = tupleOf(bytes.subarray(at + 8))
@@ -155,7 +157,8 @@ function tupleOf(bytes: Uint8Array): Parameters<Tracker['find']>[0] | null {
     }
     return { protocol, src, dst, type: bytes[at], code: bytes[at + 1], id: bytes[at + 4] << 8 | bytes[at + 5] }
   }
-  if (![6, 17, 136].includes(protocol)) return { protocol, src, dst }
+  if (protocol === 47 && (bytes[at + 1] & 7) === 1) return { protocol, src, dst, dstKey: bytes[at + 6] << 8 | bytes[at + 7] }
+  if (![6, 17, 132, 136].includes(protocol)) return { protocol, src, dst }
   return { protocol, src, dst, sport: bytes[at] << 8 | bytes[at + 1], dport: bytes[at + 2] << 8 | bytes[at + 3] }
 }
 

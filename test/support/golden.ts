@@ -38,6 +38,7 @@ export interface GoldenPacket {
   readonly dropped?: boolean
   readonly ct?: number | null
   readonly tcp_state?: string
+  readonly sctp_state?: string
   readonly assured?: boolean
   readonly seen_reply?: boolean
   readonly timeout?: number | null

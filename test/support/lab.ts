@@ -5,6 +5,8 @@ import type { createTracker as CreateTracker } from 'conntrack-wasm'
 import type { Frame } from './frames.js'
 import { describePacket, isIcmp, needsMore, type PacketDescription } from './packet.js'
 
+const GRE = 47
+
 /** State and direction of a frame, `-` for none. */
 export interface FrameState {
   readonly state: string
@@ -58,7 +60,10 @@ function whatNeedsMore(frames: readonly Frame[], states: readonly { state: strin
     if (!packet) return
     const described = describePacket(packet)
     if (described.fragment) needing.add(hosts(described))
-    else if (states[i].state === 'RELATED' && !isIcmp(described.protocol)) needing.add(connection(described))
+    else if (states[i].state === 'RELATED' && !isIcmp(described.protocol)) {
+      // What PPTP announces is GRE in both directions, with two call ids.
+      needing.add(described.protocol === GRE ? hosts(described) : connection(described))
+    }
   })
   return needing
 }

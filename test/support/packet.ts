@@ -37,18 +37,7 @@ export function isIcmp(protocol: number): boolean {
   return protocol === 1 || protocol === 58
 }
 
-const SCTP = 132
-const GRE = 47
-
 /** It can only be judged with parts that are not built yet. */
 export function needsMore(bytes: Uint8Array): boolean {
-  const { protocol, fragment } = describePacket(bytes)
-  return fragment || protocol === SCTP || protocol === GRE || quotesSctpOrGre(bytes)
-}
-
-/** An ICMP error over IPv4 about one of those. */
-function quotesSctpOrGre(bytes: Uint8Array): boolean {
-  if (bytes[0] >> 4 !== 4 || bytes[9] !== 1) return false
-  const icmp = (bytes[0] & 15) * 4
-  return [3, 4, 5, 11, 12].includes(bytes[icmp]) && [SCTP, GRE].includes(bytes[icmp + 8 + 9])
+  return describePacket(bytes).fragment
 }

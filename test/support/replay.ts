@@ -15,7 +15,7 @@ export interface Agreement {
 
 /** Settings of a recording that the tracker has, by its own names. */
 export function settingsOf(recording: Recording): Record<string, number> {
-  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|generic)_.*|checksum)$/
+  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|gre|sctp|generic)_.*|checksum)$/
   return Object.fromEntries(Object.entries(recording.config).flatMap(([name, value]) => {
     const match = known.exec(name)
     return match ? [[match[1], value]] : []

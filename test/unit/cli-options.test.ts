@@ -148,7 +148,7 @@ const TCP: Connection = {
   original: { family: 4, protocol: 6, src: '10.0.0.1', dst: '192.0.2.9', sport: 1000, dport: 80 },
   reply: { family: 4, protocol: 6, src: '192.0.2.9', dst: '10.0.0.1', sport: 80, dport: 1000 },
   zone: 0, mark: 0, status: ['CONFIRMED'], assured: false, seenReply: true, timeoutMs: 60_000, helper: null, master: null,
-  tcpState: 'SYN_RECV', tcp: null, packets: null, bytes: null,
+  tcpState: 'SYN_RECV', sctpState: null, tcp: null, packets: null, bytes: null,
 }
 const UDP6: Connection = {
   ...TCP, id: 2, tcpState: null,
@@ -211,7 +211,7 @@ class FakeTracker implements CommandTracker {
     return {
       packet, text: 'It opens a connection.', steps: ['one'], setBy: [], sysctl: null,
       verdict: {
-        packet, state: 'NEW', direction: 'original', reason: null, connection: 1, dropped: false, tcpState: null,
+        packet, state: 'NEW', direction: 'original', reason: null, connection: 1, dropped: false, tcpState: null, sctpState: null,
         assured: false, timeoutMs: 60_000,
       },
     }

@@ -371,7 +371,7 @@ const TCP_CONNECTION: Connection = {
   original: { family: 4, protocol: 6, src: '192.0.2.2', dst: '198.51.100.2', sport: 37608, dport: 80 },
   reply: { family: 4, protocol: 6, src: '198.51.100.2', dst: '192.0.2.2', sport: 80, dport: 37608 },
   zone: 0, mark: 0, status: ['SEEN_REPLY', 'ASSURED', 'CONFIRMED'], assured: true, seenReply: true,
-  timeoutMs: 431_999_500, helper: null, master: null, tcpState: 'ESTABLISHED',
+  timeoutMs: 431_999_500, helper: null, master: null, tcpState: 'ESTABLISHED', sctpState: null,
   tcp: {
     original: TCP_SIDE, reply: { ...TCP_SIDE, flags: [] }, retransmissions: 0,
     last: { index: 3, direction: 'original', seq: 1, ack: 2, end: 3, window: 502, scale: 7, flags: [] },
@@ -382,7 +382,7 @@ const UDP_CONNECTION: Connection = {
   ...TCP_CONNECTION, id: 8, assured: false, seenReply: false, status: ['CONFIRMED'], timeoutMs: 29_000,
   original: { family: 4, protocol: 17, src: '10.9.1.2', dst: '10.9.2.2', sport: 3000, dport: 69 },
   reply: { family: 4, protocol: 17, src: '10.9.2.2', dst: '10.9.1.2', sport: 69, dport: 3000 },
-  tcpState: null, tcp: null, packets: { original: 1, reply: 0 }, bytes: { original: 31, reply: 0 },
+  tcpState: null, sctpState: null, tcp: null, packets: { original: 1, reply: 0 }, bytes: { original: 31, reply: 0 },
 }
 
 describe('conntrack -L', () => {
@@ -427,7 +427,7 @@ function parseTuple(text: string, family: 4 | 6, protocol: number): Tuple {
   return protocol === 1 || protocol === 58
     ? { ...addresses, type: number('type'), code: number('code'), id: number(' id') }
     // Number reads the 0x of GRE's keys.
-    : { ...addresses, sport: number('sport|srckey'), dport: number('dport|dstkey') }
+    : { ...addresses, sport: number('sport'), dport: number('dport'), srcKey: number('srckey'), dstKey: number('dstkey') }
 }
 
 describe('conntrack -E', () => {

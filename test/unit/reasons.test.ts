@@ -1,9 +1,9 @@
 /**
- * docs/reasons.md against the tracker: every reason has its section, and its packets get it. And the words of src/ against
- * the small integers of the core.
+ * docs/reasons.md against the tracker: every reason has its section, and its packets get it. And the words of src/
+ * against the small integers of the core.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { createTracker, type Tracker, type Verdict } from 'conntrack-wasm'
+import { createTracker, LINK_TYPES, packetBatch, type Tracker, type Verdict } from 'conntrack-wasm'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 import * as names from '../../src/names.js'
@@ -11,6 +11,7 @@ import { REASON_SYSCTLS, REASON_TEXTS } from '../../src/reasons.js'
 
 const root = new URL('../../', import.meta.url)
 const read = (file: string) => readFileSync(new URL(file, root), 'utf8')
+const CONSTANTS = '00-constants.ts'
 const CODES = names.REASONS.slice(1) as names.Reason[]
 
 interface Packet {
@@ -38,7 +39,7 @@ interface Section {
   readonly blocks: readonly Block[]
 }
 
-const VERDICT = /^(?:State `(null)`, not counted|`(INVALID)`, counted as `(\w+)`)\.(?: With `(nf_conntrack_\w+=\d+)`.*)?$/
+const VERDICT = /^(?:State `null`, not counted|`(INVALID)`, counted as `(\w+)`)\.(?: With `(nf_conntrack_\w+=\d+)`.*)?$/
 const PACKET = /^(?:(ethernet) |cut=(\d+) )?((?:[0-9a-f]{2})+)$/
 const OPTION = /^(?:maxConnections (\d+)|sysctl (\w+)=(\d+))$/
 
@@ -47,16 +48,17 @@ function readSections(markdown: string): Section[] {
     code: text.slice(0, text.indexOf('\n')),
     text,
     // Prose and blocks by turns
-    blocks: [...text.matchAll(/(.*?)^```packets ?(.*?)\n(.*?)^```$/gms)].map(([, prose, options, lines]) => readBlock(prose, options, lines)),
+    blocks: [...text.matchAll(/(.*?)^```packets ?(.*?)\n(.*?)^```$/gms)]
+      .map(([, prose, options, lines]) => readBlock(prose, options, lines)),
   }))
 }
 
 function readBlock(prose: string, options: string, lines: string): Block {
-  const paragraphs = prose.trim().split('\n\n').map(paragraph => paragraph.replaceAll('\n> ', ' ').replaceAll('\n', ' '))
+  const paragraphs = prose.trim().split('\n\n').map(paragraph => paragraph.replace(/\n(?:> )?/g, ' '))
   const quote = paragraphs.at(-1)?.startsWith('> ') ? paragraphs.pop() : undefined
-  const [, , state, counter, sysctl] = match(VERDICT, paragraphs.at(-1) ?? '')
+  const [, state, counter, sysctl] = match(VERDICT, paragraphs.at(-1) ?? '')
   return {
-    state: state === 'INVALID' ? state : null,
+    state: state ? 'INVALID' : null,
     counter: counter ?? null,
     sysctl: sysctl ?? null,
     explanation: quote?.slice(2) ?? null,
@@ -84,16 +86,16 @@ function match(pattern: RegExp, text: string): readonly string[] {
 }
 
 /** Feeds all packets but the last, which may have no reason, then the last. */
-function feed(tracker: Tracker, { packets }: Block): { readonly last: Verdict; readonly risen: Record<string, number> } {
+function feed(tracker: Tracker, { packets }: Block): { last: Verdict; risen: Record<string, number> } {
   const track = ({ bytes, ...info }: Packet) => tracker.track(bytes, info)
   for (const packet of packets.slice(0, -1)) expect(track(packet)).toMatchObject({ reason: null })
   const before: Record<string, number> = tracker.statistics().counters
   const last = track(packets[packets.length - 1])
-  const after = Object.entries(tracker.statistics().counters)
-  return { last, risen: Object.fromEntries(after.map(([name, n]) => [name, n - before[name]]).filter(([, n]) => n !== 0)) }
+  const rises = Object.entries(tracker.statistics().counters).map(([name, n]) => [name, n - before[name]] as const)
+  return { last, risen: Object.fromEntries(rises.filter(([, n]) => n !== 0)) }
 }
 
-const trackerFor = ({ options }: Block) => createTracker({ ...options, hashSeed: 1 })
+const trackerFor = ({ options }: Block) => createTracker({ ...options, hashSeed: 1, explain: true })
 
 /** `nf_conntrack_tcp_loose=1` as an option. */
 function setting(sysctl: string): Record<string, number> {
@@ -102,8 +104,8 @@ function setting(sysctl: string): Record<string, number> {
 }
 
 const sections = readSections(read('docs/reasons.md'))
-const rows = sections.flatMap(({ code, blocks }) =>
-  blocks.map((block, i) => ({ code: code as names.Reason, title: blocks.length > 1 ? `${code} (${i + 1})` : code, block })))
+const rows = sections.flatMap(({ code, blocks }) => blocks.map((block, i) =>
+  ({ code: code as names.Reason, title: blocks.length > 1 ? `${code} (${i + 1})` : code, block })))
 
 describe('docs/reasons.md', () => {
   test('has one section for each reason, in their order', () => {
@@ -111,11 +113,12 @@ describe('docs/reasons.md', () => {
   })
 
   test('has packets for every reason that the core gives, and says of the others that no packet gets them', () => {
-    const core = readdirSync(new URL('assembly/', root))
-      .filter(file => file.endsWith('.ts') && file !== '00-constants.ts').map(file => read(`assembly/${file}`)).join('\n')
+    const files = readdirSync(new URL('assembly/', root)).filter(file => file.endsWith('.ts') && file !== CONSTANTS)
+    const core = files.map(file => read(`assembly/${file}`)).join('\n')
     for (const { code, text, blocks } of sections) {
       const given = new RegExp(`\\b${constantOf(code)}\\b`).test(core)
-      expect([code, blocks.length > 0, text.includes('No packet gets this reason today')]).toEqual([code, given, !given])
+      const saysNone = text.includes('No packet gets this reason today')
+      expect({ code, packets: blocks.length > 0, saysNone }).toEqual({ code, packets: given, saysNone: !given })
     }
   })
 
@@ -148,25 +151,18 @@ describe('docs/reasons.md', () => {
   })
 
   test.each(rows.filter(({ block }) => block.sysctl))('$title: the sysctl changes the verdict', ({ block }) => {
-    const tracker = createTracker({ ...block.options, sysctl: { ...block.options.sysctl, ...setting(block.sysctl ?? '') } })
-    const { last } = feed(tracker, block)
+    const sysctl = { ...block.options.sysctl, ...setting(block.sysctl ?? '') }
+    const { last } = feed(createTracker({ ...block.options, sysctl }), block)
     expect(last).toMatchObject({ reason: null, connection: 1 })
   })
 
-  test.each(rows)('$title: a batch gives the same', ({ code, block: { options, packets, state } }) => {
-    const tracker = createTracker({ ...options, hashSeed: 1 })
-    let end = 0
-    const verdicts = tracker.trackBatch({
-      count: packets.length,
-      data: Uint8Array.from(packets.flatMap(({ bytes }) => [...bytes])),
-      offset: Uint32Array.from(packets, ({ bytes }) => (end += bytes.length) - bytes.length),
-      length: Uint32Array.from(packets, ({ bytes }) => bytes.length),
-      wireLength: Uint32Array.from(packets, ({ bytes, originalLength }) => originalLength ?? bytes.length),
-      time: BigInt64Array.from(packets, (_, i) => BigInt(i)),
-      linkType: Uint16Array.from(packets, ({ linkType }) => linkType === 'raw' ? 101 : 1),
-    })
-    const last = packets.length - 1
-    expect([names.STATES[verdicts.state[last]], names.REASONS[verdicts.reason[last]]]).toEqual([state, code])
+  test.each(rows)('$title: a batch gives the same', ({ code, block }) => {
+    const tracker = trackerFor(block)
+    const batch = packetBatch(block.packets.map(({ bytes, linkType, originalLength }) =>
+      ({ data: bytes, linkType: LINK_TYPES[linkType], originalLength })))
+    const verdicts = tracker.trackBatch(batch)
+    const last = block.packets.length - 1
+    expect([names.STATES[verdicts.state[last]], names.REASONS[verdicts.reason[last]]]).toEqual([block.state, code])
   })
 })
 
@@ -194,8 +190,6 @@ function bits(file: string, prefix: string, words: readonly string[]): void {
   expect(found).not.toEqual([])
   expect(found).toEqual(found.map(([name]) => [name, 1 << words.indexOf(name)]))
 }
-
-const CONSTANTS = '00-constants.ts'
 
 describe('numbers of the core and words of the package', () => {
   test('reasons', () => {
@@ -225,7 +219,7 @@ describe('numbers of the core and words of the package', () => {
   test('protocols', () => {
     const protocols = constants(CONSTANTS, 'PROTOCOL_')
     expect(protocols).not.toEqual([])
-    for (const [name, value] of protocols) expect([name, names.PROTOCOL_NUMBERS[name.toLowerCase()]]).toEqual([name, value])
+    expect(protocols).toEqual(protocols.map(([name]) => [name, names.PROTOCOL_NUMBERS[name.toLowerCase()]]))
   })
 
   test('TCP states', () => {
@@ -261,7 +255,8 @@ function rulesOf(source: string): (string | null)[] {
   for (const statement of file.statements) {
     if (!ts.isVariableStatement(statement)) continue
     for (const { name, initializer } of statement.declarationList.declarations) {
-      if (!ts.isIdentifier(name) || name.text !== 'RULES' || !initializer || !ts.isArrayLiteralExpression(initializer)) continue
+      if (!ts.isIdentifier(name) || name.text !== 'RULES') continue
+      if (!initializer || !ts.isArrayLiteralExpression(initializer)) continue
       return initializer.elements.map(element => ts.isIdentifier(element) ? element.text : null)
     }
   }
