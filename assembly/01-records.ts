@@ -386,21 +386,21 @@ export const WITH_ACCT: u32 = 2
 /** Bytes that readers may touch behind the input's last packet. */
 const INPUT_SLACK: u32 = 64
 
-/** Columns of the verdicts, each `batchSize` long. */
-export const VERDICT_STATE: u32 = 0
-export const VERDICT_DIRECTION: u32 = 1
-export const VERDICT_REASON: u32 = 2
-export const VERDICT_PROTOCOL_STATE: u32 = 3
-export const VERDICT_FLAGS: u32 = 4
-export const VERDICT_PROTOCOL: u32 = 5
-export const VERDICT_FAMILY: u32 = 6
-/** Four bytes wide from here, behind eight columns of one byte. */
+/** Columns of the verdicts, each `batchSize` long; the widest first, so that all are aligned. Eight bytes wide: */
+export const VERDICT_TIMEOUT: u32 = 0
+/** Four bytes: */
 export const VERDICT_CONNECTION: u32 = 8
 export const VERDICT_NETWORK: u32 = 12
 export const VERDICT_TRANSPORT: u32 = 16
-/** Eight bytes wide. */
-export const VERDICT_TIMEOUT: u32 = 20
-const VERDICT_WIDTH: u32 = 28
+/** One byte: */
+export const VERDICT_STATE: u32 = 20
+export const VERDICT_DIRECTION: u32 = 21
+export const VERDICT_REASON: u32 = 22
+export const VERDICT_PROTOCOL_STATE: u32 = 23
+export const VERDICT_FLAGS: u32 = 24
+export const VERDICT_PROTOCOL: u32 = 25
+export const VERDICT_FAMILY: u32 = 26
+const VERDICT_WIDTH: u32 = 27
 
 let cursor: u64 = 0
 

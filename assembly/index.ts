@@ -158,8 +158,12 @@ function readGroup(from: u32, n: u32): void {
   readPacket(p, load<u16>(linkTypeAt + (i << 1)), transportMode)
 }
 
+/** More of one packet is not read, whatever way it came: the largest IP packet and its link-layer header. */
+const MAX_PACKET: u32 = 72 * 1024
+
 function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   p.wireLength = max(p.wireLength, p.length)
+  p.length = min(p.length, MAX_PACKET)
   p.network = p.frame
   p.transport = 0
   p.transportLength = 0

@@ -15,7 +15,7 @@ const WITH_EXPLAIN = 1
 const WITH_ACCT = 2
 /** Bytes of packets that the core takes at a time. */
 const INPUT_SIZE = 512 * 1024
-/** More of one packet is never needed: the largest IP packet and its link-layer header. */
+/** More of one packet is not read by the core. */
 const MAX_PACKET = 72 * 1024
 const HASH_KEYS = 48
 const MATCHES = 64
@@ -120,11 +120,7 @@ export class Core {
   #drain: () => void = () => {}
 
   constructor(module: WebAssembly.Module, maxConnections: number, batchSize: number, explain: boolean, acct: boolean) {
-    const instance = new WebAssembly.Instance(module, { env: { abort } })
-    const exports = instance.exports as unknown as Exports
-    if (exports.VERSION?.value !== VERSION) {
-      throw new ConntrackError('wrong-core', 'the module is not the core of this version of conntrack-wasm')
-    }
+    const exports = instantiate(module)
     if (!exports.createCore(maxConnections, batchSize, INPUT_SIZE, (explain ? WITH_EXPLAIN : 0) | (acct ? WITH_ACCT : 0))) {
       throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections}`)
     }
@@ -147,17 +143,17 @@ export class Core {
     const verdict = (column: number) => this.#at.verdict + column * batchSize
     this.#verdicts = {
       count: 0,
-      state: new Uint8Array(buffer, verdict(0), batchSize),
-      direction: new Uint8Array(buffer, verdict(1), batchSize),
-      reason: new Uint8Array(buffer, verdict(2), batchSize),
-      protocolState: new Uint8Array(buffer, verdict(3), batchSize),
-      flags: new Uint8Array(buffer, verdict(4), batchSize),
-      protocol: new Uint8Array(buffer, verdict(5), batchSize),
-      family: new Uint8Array(buffer, verdict(6), batchSize),
+      timeoutNs: new Float64Array(buffer, verdict(0), batchSize),
       connection: new Uint32Array(buffer, verdict(8), batchSize),
       networkOffset: new Uint32Array(buffer, verdict(12), batchSize),
       transportOffset: new Uint32Array(buffer, verdict(16), batchSize),
-      timeoutNs: new Float64Array(buffer, verdict(20), batchSize),
+      state: new Uint8Array(buffer, verdict(20), batchSize),
+      direction: new Uint8Array(buffer, verdict(21), batchSize),
+      reason: new Uint8Array(buffer, verdict(22), batchSize),
+      protocolState: new Uint8Array(buffer, verdict(23), batchSize),
+      flags: new Uint8Array(buffer, verdict(24), batchSize),
+      protocol: new Uint8Array(buffer, verdict(25), batchSize),
+      family: new Uint8Array(buffer, verdict(26), batchSize),
     }
     this.#counts = new BigUint64Array(buffer, this.#at.counters, REPORTED_COUNTERS)
     for (const [place, seconds] of Object.entries(FIXED_TIMEOUTS)) this.#setTimeout(Number(place), seconds)
@@ -333,13 +329,15 @@ export class Core {
   slots(): number[] {
     const highest = this.#exports.highestSlot() >>> 0
     const slots: number[] = []
-    const now = this.now
-    for (let slot = 1; slot <= highest; slot++) {
-      const at = this.#entry(slot)
-      if (this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > now) slots.push(slot)
-    }
-    const id = (slot: number) => this.#view.getUint32(this.#entry(slot) + 52, true)
-    return slots.sort((a, b) => id(a) - id(b))
+    for (let slot = 1; slot <= highest; slot++) if (this.idIn(slot) !== 0) slots.push(slot)
+    return slots.sort((a, b) => this.idIn(a) - this.idIn(b))
+  }
+
+  /** Id of the live connection in a slot, 0 for none. */
+  idIn(slot: number): number {
+    const at = this.#entry(slot)
+    const live = this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > this.now
+    return live ? this.#view.getUint32(at + 52, true) : 0
   }
 
   /** Slot of the live connection with this id, 0 for none. */
@@ -524,6 +522,17 @@ function answerType(protocol: number, type: number): number {
 
 function bits(value: number, names: readonly string[]): string[] {
   return names.filter((_, i) => value >> i & 1)
+}
+
+/** The exports of a new instance of the core. */
+function instantiate(module: WebAssembly.Module): Exports {
+  try {
+    const exports = new WebAssembly.Instance(module, { env: { abort } }).exports as unknown as Exports
+    if (exports.VERSION.value === VERSION) return exports
+  } catch {
+    // It wants imports that the core does not have, or lacks exports that it has.
+  }
+  throw new ConntrackError('wrong-core', 'the module is not the core of this version of conntrack-wasm')
 }
 
 /** What a debug build of the core calls where an assertion fails. */

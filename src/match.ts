@@ -31,6 +31,7 @@ const ANY_PORT = [0, 65535] as const
  * @throws ConntrackError `invalid-argument` naming the field
  */
 export function compileMatch(match: PacketMatch): CompiledMatch {
+  if (typeof match !== 'object' || match === null) throw invalid('a match must be an object')
   for (const key of Object.keys(match)) {
     if (!['protocol', 'src', 'dst', 'sport', 'dport'].includes(key)) throw invalid(`unknown field '${key}' in a match`)
   }

@@ -64,7 +64,7 @@ export const FIXED_TIMEOUTS: Readonly<Record<number, number>> = { 0: 0, 9: 120, 
  * @throws ConntrackError `unknown-sysctl`
  */
 export function sysctlName(name: string): string {
-  const short = name.replace(/^net[./]netfilter[./]/, '').replace(/^nf_conntrack_/, '')
+  const short = String(name).replace(/^net[./]netfilter[./]/, '').replace(/^nf_conntrack_/, '')
   if (Object.hasOwn(SYSCTLS, short)) return short
   throw new ConntrackError('unknown-sysctl', `unknown sysctl '${name}'; known are: ${Object.keys(SYSCTLS).join(', ')}`)
 }

@@ -117,13 +117,14 @@ export class Tracker implements Disposable {
    */
   track(bytes: Uint8Array, info: PacketInfo = {}): Verdict {
     if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
+    if (typeof info !== 'object' || info === null) throw invalid('what is known of a packet must be an object')
     const time = info.time ?? this.#clock()
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
     const wireLength = originalLength(bytes, info.originalLength)
     const linkType = info.linkType === undefined ? RAW : linkTypeNumber(info.linkType)
     this.#enter()
     this.#recorded = true
-    this.#last = this.#core.trackOne(bytes, wireLength, linkType, time)
+    this.#last = this.#core.trackOne(bytes, wireLength, linkType, clampTime(time))
     return this.#verdict(this.#last, 0)
   }
 
@@ -164,9 +165,10 @@ export class Tracker implements Disposable {
   *connections(): IterableIterator<Connection> {
     this.#enter()
     this.#core.advance(this.#core.now)
-    for (const slot of this.#core.slots()) {
-      this.#open()
-      yield this.#core.connection(slot)
+    const known = this.#core.slots().map(slot => [slot, this.#core.idIn(slot)] as const)
+    for (const [slot, id] of known) {
+      this.#enter()
+      if (this.#core.idIn(slot) === id) yield this.#core.connection(slot)
     }
   }
 
@@ -184,6 +186,7 @@ export class Tracker implements Disposable {
    */
   find(tuple: TupleQuery): Connection | null {
     this.#enter()
+    if (typeof tuple !== 'object' || tuple === null) throw invalid('a tuple must be an object')
     const slot = this.#slotOf(tuple)
     return slot ? this.#core.connection(slot) : null
   }
@@ -254,7 +257,7 @@ export class Tracker implements Disposable {
   advance(time: bigint): void {
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
     this.#enter()
-    this.#core.advance(BigInt.asIntN(64, time))
+    this.#core.advance(clampTime(time))
   }
 
   /**
@@ -276,13 +279,14 @@ export class Tracker implements Disposable {
   }
 
   #recordedBatch(): VerdictBatch {
-    this.#open()
+    this.#enter()
     if (this.#last && this.#recorded) return this.#last
     throw new ConntrackError('not-remembered', 'packets of batches are remembered only with the option explain')
   }
 
   /** The value of a sysctl. */
   sysctl(name: string): number {
+    this.#open()
     return this.#sysctl[sysctlName(name)]
   }
 
@@ -342,7 +346,7 @@ export class Tracker implements Disposable {
   }
 
   #clock(): bigint {
-    return this.#core.packets === 0 && this.#core.now < 0n ? 0n : this.#core.now
+    return this.#core.packets === 0 && this.#core.now < -FARTHEST ? 0n : this.#core.now
   }
 
   #open(): void {
@@ -356,6 +360,7 @@ export class Tracker implements Disposable {
 }
 
 function checkBatch(batch: PacketBatch, batchSize: number): void {
+  if (typeof batch !== 'object' || batch === null) throw invalid('a batch must be an object')
   const { count } = batch
   if (!Number.isInteger(count) || count < 0) throw invalid('the count of a batch must be a whole number')
   if (count > batchSize) {
@@ -363,7 +368,8 @@ function checkBatch(batch: PacketBatch, batchSize: number): void {
   }
   if (!(batch.data instanceof Uint8Array)) throw invalid('the data of a batch must be a Uint8Array')
   for (const name of ['offset', 'length', 'originalLength', 'seconds', 'nanoseconds', 'linkType'] as const) {
-    if (!(batch[name]?.length >= count)) throw invalid(`the column '${name}' of a batch is shorter than its count`)
+    if (!ArrayBuffer.isView(batch[name])) throw invalid(`the column '${name}' of a batch must be a typed array`)
+    if (batch[name].length < count) throw invalid(`the column '${name}' of a batch is shorter than its count`)
   }
 }
 
@@ -383,7 +389,10 @@ function byte(value = 0): number {
 /** The first eight bytes of a transport header with the tuple's values in them. */
 function transportBytes(protocol: number, tuple: TupleQuery): Uint8Array {
   const { sport = 0, dport = 0, type, code, id = 0, dstKey = 0 } = tuple
-  const word = (value: number) => [byte(value >> 8), byte(value & 255)]
+  const word = (value: number) => {
+    whole('a port, id or key', value, 0, 0xffff)
+    return [value >> 8, value & 255]
+  }
   if (protocol === 1 || protocol === 58) return Uint8Array.from([byte(type), byte(code), 0, 0, ...word(id), 0, 0])
   // Enhanced GRE, which carries PPP
   if (protocol === 47 && dstKey) return Uint8Array.from([0x20, 0x01, 0x88, 0x0b, 0, 0, ...word(dstKey)])
@@ -397,6 +406,13 @@ function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {
 
 function invalid(message: string): ConntrackError {
   return new ConntrackError('invalid-argument', message)
+}
+
+/** Times are kept within three hundred years of 1970, as those of batches are: deadlines must fit 64 bits. */
+const FARTHEST = 9_000_000_000_000_000_000n
+
+function clampTime(time: bigint): bigint {
+  return time > FARTHEST ? FARTHEST : time < -FARTHEST ? -FARTHEST : time
 }
 
 /** The hash's secret: from the runtime's random source, or spread from a seed. */
