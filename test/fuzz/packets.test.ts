@@ -7,11 +7,11 @@
  * Every failure names the seed and the packet.
  */
 import {
-  createTracker, packetBatch, REASONS, STATES, TCP_STATES, VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
-  type Connection, type Tracker, type TrackerOptions, type VerdictBatch,
+  createTracker, packetBatch, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED,
+  VERDICT_SEEN_REPLY, type Connection, type Tracker, type TrackerOptions, type VerdictBatch,
 } from 'conntrack-wasm'
 import { describe, expect, test } from 'vitest'
-import { udp } from '../support/build.js'
+import { tcp, udp } from '../support/build.js'
 import { PacketGenerator } from '../support/generator.js'
 import { Random } from '../support/random.js'
 
@@ -75,10 +75,10 @@ function resembleIp(random: Random, data: Uint8Array, at: number): void {
 }
 
 /** Packets of the generator: whole or damaged, in any wrapping. */
-function damaged(seed: number, conversations = 40): Source {
+function damaged(seed: number): Source {
   const random = new Random(seed)
   const tick = clock(random)
-  const generator = new PacketGenerator(seed, conversations)
+  const generator = new PacketGenerator(seed, 40)
   return () => {
     const { data, linkType } = wrap(random, generator.next())
     const changed = random.chance(3) ? damage(random, data) : data
@@ -86,9 +86,9 @@ function damaged(seed: number, conversations = 40): Source {
   }
 }
 
-function mixed(seed: number, conversations = 40): Source {
+function mixed(seed: number): Source {
   const random = new Random(seed)
-  const [random1, random2] = [noise(seed), damaged(seed, conversations)]
+  const [random1, random2] = [noise(seed), damaged(seed)]
   return () => random.chance(8) ? random1() : random2()
 }
 
@@ -102,6 +102,23 @@ function flood(seed: number): Source {
     const [src, dst, sport, dport] = ['10.7.0.1', '10.7.0.2', random.below(3000), 53]
     const back = { src: dst, dst: src, sport: dport, dport: sport }
     const data = udp(random.chance(3) ? back : { src, dst, sport, dport }, 0)
+    return { ...frame, data, linkType: 101, originalLength: data.length }
+  }
+}
+
+/** Every 2000 packets three connections that become ASSURED at once: a table of three is full then and refuses others. */
+function occupied(seed: number): Source {
+  const other = mixed(seed)
+  let made = 0
+  return () => {
+    const frame = other()
+    const step = made++ % 2000
+    if (step >= 9) return frame
+    const [src, dst, sport, dport] = ['10.8.0.1', '10.8.0.2', 1000 + Math.floor(step / 3), 80]
+    const back = { src: dst, dst: src, sport: dport, dport: sport }
+    const data = step % 3 === 1
+      ? tcp(back, { flags: 'A', seq: 500, ack: 100 })
+      : tcp({ src, dst, sport, dport }, { flags: 'A', seq: 100, ack: 500 })
     return { ...frame, data, linkType: 101, originalLength: data.length }
   }
 }
@@ -179,13 +196,14 @@ function* chunks(source: Source, total: number, size = CHUNK): Generator<Frame[]
 function inconsistency(verdicts: VerdictBatch, i: number, frame: Frame): string | null {
   const [state, reason] = [STATES[verdicts.state[i]], REASONS[verdicts.reason[i]]]
   const [direction, connection, flags] = [verdicts.direction[i], verdicts.connection[i], verdicts.flags[i]]
-  const [family, protocol] = [verdicts.family[i], verdicts.protocol[i]]
+  const [family, protocol, protocolState] = [verdicts.family[i], verdicts.protocol[i], verdicts.protocolState[i]]
   const [network, transport] = [verdicts.networkOffset[i], verdicts.transportOffset[i]]
   const checks: Readonly<Record<string, boolean>> = {
     'an unknown state': state !== undefined,
     'an unknown reason': reason !== undefined,
     'an unknown direction': direction <= 2,
-    'an unknown protocol state': verdicts.protocolState[i] < TCP_STATES.length,
+    'an unknown protocol state':
+      protocolState === 0 || Boolean(tcpStateName(protocolState) ?? sctpStateName(protocolState)),
     'a reason without INVALID or null, or the reverse': (state === null || state === 'INVALID') === (reason !== null),
     'a reason of the wrong state': (state === null) === (verdicts.reason[i] >= 1 && verdicts.reason[i] <= 4),
     'a connection without a direction': connection === 0 || direction !== 0,
@@ -199,7 +217,7 @@ function inconsistency(verdicts: VerdictBatch, i: number, frame: Frame): string 
     'RELATED without a connection or not ICMP':
       state !== 'RELATED' || (connection !== 0 && (protocol === 1 || protocol === 58)),
     'a timeout without a connection, or none with one': (verdicts.timeoutNs[i] > 0) === (connection !== 0),
-    'a protocol state without a connection': connection !== 0 || verdicts.protocolState[i] === 0,
+    'a protocol state without a connection': connection !== 0 || protocolState === 0,
     'ASSURED without a connection': connection !== 0 || !(flags & VERDICT_ASSURED),
     'dropped for another reason than a full table': ((flags & VERDICT_DROPPED) !== 0) === (reason === 'table-full'),
     'a state without IP': family !== 0 || (state === null && (reason === 'not-ip' || reason === 'cut-short')),
@@ -330,9 +348,14 @@ describe(`SEED=${SEED} PACKETS=${PACKETS}`, () => {
     agree(mixed(SEED + 1), PACKETS / 2, { checksum: 'ignore', maxConnections: 4096, sysctl: { acct: 1 } }, SPLITS)
   }, MINUTES)
 
-  // Among two conversations some become ASSURED, so that new ones are refused; among forty hardly one does.
-  test.each([[3, 2], [12, 40]])('the same with a full table of %s and %s conversations', (maxConnections, talks) => {
-    agree(mixed(SEED + 2, talks), PACKETS / 2, { checksum: 'ignore', maxConnections }, SPLITS)
+  test('the same with a table that is always full, so that connections are evicted', () => {
+    agree(mixed(SEED + 2), PACKETS / 2, { checksum: 'ignore', maxConnections: 12 }, SPLITS)
+  }, MINUTES)
+
+  const OCCUPIED = { checksum: 'ignore', maxConnections: 3, sysctl: { tcp_timeout_established: 100 } } as const
+
+  test('the same with a table that refuses connections', () => {
+    agree(occupied(SEED + 6), PACKETS / 2, OCCUPIED, SPLITS)
   }, MINUTES)
 
   test('the same with thousands of connections, so that buckets overflow', () => {
@@ -340,9 +363,9 @@ describe(`SEED=${SEED} PACKETS=${PACKETS}`, () => {
   }, MINUTES)
 
   test('the tables of those tests do evict, and do refuse', () => {
-    const counts = [[3, mixed(SEED + 2, 2)], [1500, flood(SEED + 5)]] as const
-    const [small, large] = counts.map(([maxConnections, source]) => {
-      const tracker = createTracker({ hashSeed: SEED, checksum: 'ignore', maxConnections })
+    const counts = [[OCCUPIED, occupied(SEED + 6)], [{ maxConnections: 1500 }, flood(SEED + 5)]] as const
+    const [small, large] = counts.map(([options, source]) => {
+      const tracker = createTracker({ hashSeed: SEED, checksum: 'ignore', ...options })
       for (const frames of chunks(source, 20_000, BATCH)) tracker.trackBatch(packetBatch(frames))
       return tracker.statistics().counters
     })
@@ -353,7 +376,7 @@ describe(`SEED=${SEED} PACKETS=${PACKETS}`, () => {
 
   test('packet by packet through track() the verdicts are those of a batch', () => {
     const VERDICT = [
-      'state', 'direction', 'reason', 'connection', 'dropped', 'tcpState', 'assured', 'timeoutMs',
+      'state', 'direction', 'reason', 'connection', 'dropped', 'tcpState', 'sctpState', 'assured', 'timeoutMs',
     ] as const
     const tracker = createTracker({ hashSeed: SEED, checksum: 'verify', maxConnections: 64 })
     const batched = createTracker({ hashSeed: SEED, checksum: 'verify', maxConnections: 64 })
@@ -394,7 +417,7 @@ function objectOf(verdicts: VerdictBatch, i: number) {
   return {
     state: STATES[verdicts.state[i]], direction: ([null, 'original', 'reply'] as const)[verdicts.direction[i]],
     reason: REASONS[verdicts.reason[i]], connection, dropped: (verdicts.flags[i] & VERDICT_DROPPED) !== 0,
-    tcpState: connection && verdicts.protocolState[i] ? TCP_STATES[verdicts.protocolState[i]] : null,
+    tcpState: tcpStateName(verdicts.protocolState[i]), sctpState: sctpStateName(verdicts.protocolState[i]),
     assured: connection ? (verdicts.flags[i] & VERDICT_ASSURED) !== 0 : null,
     timeoutMs: connection ? Math.floor(verdicts.timeoutNs[i] / 1e6) : null,
   }
