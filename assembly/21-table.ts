@@ -20,7 +20,7 @@ import {
   buckets, count, COUNTER_CONFIRMED, COUNTER_EARLY_DROP, COUNTER_REMOVED, Entry, entryAt, indexAt, maxConnections, Packet,
   slotOf,
 } from './01-records'
-import { destroyed } from './40-events'
+import { clock, destroyed } from './40-events'
 
 const PLACES: u32 = 7
 const PLACES_MASK: u32 = 0x7f
@@ -165,7 +165,8 @@ function unchain(bucket: u32, slot: u32): void {
 
 /**
  * Makes room for a new connection as Linux does: of the eight buckets from the new one's on, the first that holds
- * entries that are not ASSURED loses all of those. Fails where there are none, even if others could go elsewhere.
+ * entries that are not ASSURED loses all of those. Fails where there are none, even if others could go elsewhere (or have
+ * just made room because they had expired).
  */
 function evict(hash: u32): bool {
   let bucket = bucketOf(hash)
@@ -180,21 +181,24 @@ function evict(hash: u32): bool {
 
 function evictFrom(bucket: u32): bool {
   let dropped = false
-  // Backwards: a place that becomes free is filled from the chain, and looked at again as part of the chain's start.
+  // The chain first: what then moves up from it into places that become free has been looked at.
   for (let slot = load<u32>(bucket, CHAIN); slot;) {
     const e = entryAt(slot)
     slot = e.next
-    if (!(e.status & STATUS_ASSURED)) dropped = drop(e)
+    if (drop(e)) dropped = true
   }
   for (let place: u32 = 0; place < PLACES; place++) {
     const slot = load<u32>(bucket + SLOTS + (place << 2))
-    if (slot && !(entryAt(slot).status & STATUS_ASSURED)) dropped = drop(entryAt(slot))
+    if (slot && drop(entryAt(slot))) dropped = true
   }
   return dropped
 }
 
+/** Drops an entry that is not ASSURED. One whose time is over is removed too, but is no eviction. */
 function drop(e: Entry): bool {
+  const expired = e.deadline <= clock
+  if (!expired && e.status & STATUS_ASSURED) return false
   remove(e)
-  count(COUNTER_EARLY_DROP)
-  return true
+  if (!expired) count(COUNTER_EARLY_DROP)
+  return !expired
 }

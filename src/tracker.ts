@@ -44,6 +44,11 @@ export interface TrackerOptions {
   readonly module?: WebAssembly.Module
 }
 
+/** The names of all options: what is not among them is refused, not overlooked. */
+const OPTIONS: readonly string[] = Object.keys({
+  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, checksum: 0, batchSize: 0, explain: 0, module: 0,
+} satisfies Record<keyof TrackerOptions, 0>)
+
 /** What `track` needs to know of a packet. */
 export interface PacketInfo {
   /** Nanoseconds since 1970. Default: the tracker's clock, so that no time has passed. */
@@ -90,6 +95,8 @@ export class Tracker implements Disposable {
   /** Use `createTracker`. */
   constructor(options: TrackerOptions) {
     if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
+    const unknown = Object.keys(options).find(name => !OPTIONS.includes(name))
+    if (unknown !== undefined) throw invalid(`unknown option '${unknown}'; known are: ${OPTIONS.join(', ')}`)
     this.#maxConnections = whole('maxConnections', options.maxConnections ?? 262_144, 1, MAX_CONNECTIONS)
     const batchSize = whole('batchSize', options.batchSize ?? BATCH_SIZE, 1, MAX_BATCH)
     const mode = CHECKSUM_MODES.indexOf(options.checksum ?? 'verify')
@@ -272,7 +279,7 @@ export class Tracker implements Disposable {
     const last = this.#recordedBatch()
     const number = typeof packet === 'object' && packet !== null ? packet.packet : packet
     const index = number - (this.#core.packets - last.count + 1)
-    if (!(Number.isInteger(index) && index >= 0 && index < last.count)) {
+    if (!(typeof number === 'number' && Number.isInteger(index) && index >= 0 && index < last.count)) {
       throw new ConntrackError('not-remembered', `packet ${String(number)} is not one of the last call's`)
     }
     return explainPacket(this.#verdict(last, index), this.#core.record(index), this.#sysctl)

@@ -1,6 +1,6 @@
 /**
  * pcap: a header, then records. In: the window. Out: packets.
- * Source: draft-ietf-opsawg-pcap, libpcap's sf-pcap.c; for the variants see `VARIANTS`.
+ * Source: draft-ietf-opsawg-pcap, and for old versions libpcap (BSD); for the variants see `VARIANTS`.
  */
 import { ConntrackError } from '../errors.js'
 import type { BatchBuilder } from './batch-builder.js'
@@ -25,9 +25,9 @@ const VARIANTS: readonly Variant[] = [
   { magic: 0xa1b23c4d, fileHeader: 24, recordHeader: 16, unit: 1 },
   // Kuznetsov's patch, in Linux systems around 2000: interface index, protocol and packet type behind the lengths.
   { magic: 0xa1b2cd34, fileHeader: 24, recordHeader: 24, unit: 1000 },
-  // netsniff-ng (its pcap_io.h): time source, interface index, protocol, hardware and packet type.
+  // netsniff-ng writes this one: time source, interface index, protocol, hardware and packet type.
   { magic: 0xa1e2cb12, fileHeader: 24, recordHeader: 24, unit: 1 },
-  // Ixia hardware and software (Wireshark's libpcap.c): the file's size stands behind the usual header.
+  // Ixia hardware and software: the file's size stands behind the usual header.
   { magic: 0x1c0001ac, fileHeader: 28, recordHeader: 16, unit: 1 },
   { magic: 0x1c0001ab, fileHeader: 28, recordHeader: 16, unit: 1000 },
 ]
@@ -141,7 +141,7 @@ export class Pcap implements Format {
 
 /**
  * The lengths changed places with version 2.3, in whose files they may be either way; DG/UX wrote 543.0 with the old
- * order (libpcap, sf-pcap.c).
+ * order (libpcap).
  */
 function orderOfLengths(major: number, minor: number): Lengths {
   if (major === 543 && minor === 0) return Lengths.OriginalFirst

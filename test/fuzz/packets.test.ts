@@ -92,12 +92,14 @@ function mixed(seed: number): Source {
   return () => random.chance(8) ? random1() : random2()
 }
 
-/** Thousands of connections in both directions, more than a table takes, and the rest in between. */
+/** Thousands of connections in both directions, a millisecond apart, so that few expire; other packets in between. */
 function flood(seed: number): Source {
   const random = new Random(seed)
   const other = mixed(seed)
+  let time = 1_700_000_000_000_000_000n
   return () => {
-    const frame = other()
+    time += 1_000_000n
+    const frame = { ...other(), time }
     if (random.chance(4)) return frame
     const [src, dst, sport, dport] = ['10.7.0.1', '10.7.0.2', random.below(3000), 53]
     const back = { src: dst, dst: src, sport: dport, dport: sport }
@@ -106,7 +108,7 @@ function flood(seed: number): Source {
   }
 }
 
-/** Every 2000 packets three connections that become ASSURED at once: a table of three is full then and refuses others. */
+/** Every 2000 packets three connections that become ASSURED at once: a table of three refuses others then. */
 function occupied(seed: number): Source {
   const other = mixed(seed)
   let made = 0
