@@ -118,18 +118,19 @@ function goldenSide(side: GoldenSide): string {
 }
 
 /**
- * Whether the oracle's question for an INVALID packet's entry is the one `entryOf` asks: of ICMP errors that Linux
- * refuses it follows the quote further than Linux does.
+ * Whether the oracle asked for the entry that the packet is about. Of ICMP errors that Linux refuses it follows the
+ * quote further than Linux does, and it cannot follow a quote whose version field is damaged, at which Linux does not
+ * look.
  */
 export function isAskable(golden: GoldenPacket, packet: Uint8Array | null): boolean {
+  if (golden.verdict === 'related') return golden.ct != null
   if (golden.verdict !== 'invalid' || !packet) return true
   const { protocol } = describePacket(packet)
   return !isIcmp(protocol)
 }
 
-/** The entry that a packet's tuple belongs to, whatever the verdict: what the oracle shows. */
-export function entryOf(tracker: Tracker, verdict: Verdict, packet: Uint8Array): Connection | null {
-  if (verdict.connection !== null) return tracker.connection(verdict.connection)
+/** The entry that a packet's tuple belongs to, though the packet did not get it: what the oracle shows. */
+export function entryOf(tracker: Tracker, packet: Uint8Array): Connection | null {
   const query = tupleOf(packet)
   return query && tracker.find(query)
 }

@@ -38,10 +38,11 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
       continue
     }
     sum.compared++
-    const entry = verdict.connection === null ? packet && entryOf(tracker, verdict, packet) : tracker.entry(0)
-    const different = differences(golden, verdict, entry, isAskable(golden, packet))
+    const askable = isAskable(golden, packet)
+    const entry = verdict.connection !== null ? tracker.entry(0) : packet && askable ? entryOf(tracker, packet) : null
+    const different = differences(golden, verdict, entry, askable)
     if (different.length > 0) sum.differing++
-    found.push(...different.map(text => `packet ${golden.index + 1}: ${text}`))
+    found.push(...different.map(text => `packet ${golden.index + 1} (${golden.verdict}): ${text}`))
   }
   return { ...sum, differences: found }
 }
