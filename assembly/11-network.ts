@@ -152,12 +152,9 @@ function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool 
         p.ownProtocol = u8(following)
         return discard(p, REASON_FRAGMENT_HELD)
       }
-      i += 8 // the only fragment: Linux takes its header out, it is not counted
-      p.networkLength -= 8
-    } else {
-      const units = u32(load<u8>(at + i + 1))
-      i += next == NEXT_AH ? (units + 2) << 2 : (units + 1) << 3
+      p.networkLength -= 8 // the only fragment: Linux takes its header out, it is not counted
     }
+    i += extensionLength(next, at + i)
     next = following
   }
   p.ownProtocol = u8(next)
@@ -173,6 +170,14 @@ function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool 
 // @ts-ignore: decorator
 @inline function isExtension(next: u32): bool {
   return next == NEXT_HOP_BY_HOP || next == NEXT_ROUTING || next == NEXT_FRAGMENT || next == NEXT_AH || next == NEXT_DESTINATION
+}
+
+/** Bytes of the extension header at `at`, by its own length field. */
+// @ts-ignore: decorator
+@inline function extensionLength(next: u32, at: u32): u32 {
+  if (next == NEXT_FRAGMENT) return 8
+  const units = u32(load<u8>(at + 1))
+  return next == NEXT_AH ? (units + 2) << 2 : (units + 1) << 3
 }
 
 function unwalkable(p: Packet, available: u32, total: u32): bool {
@@ -198,13 +203,8 @@ export function quotedTransport(at: u32, family: u32, available: u32): u32 {
   for (let n: u32 = 0; n < MAX_EXTENSIONS && isExtension(next); n++) {
     if (i + (next == NEXT_FRAGMENT ? 4 : 2) > available) return 0
     const following: u32 = load<u8>(at + i)
-    if (next == NEXT_FRAGMENT) {
-      if (be16(at + i + 2) & 0xfff8) return 0
-      i += 8
-    } else {
-      const units = u32(load<u8>(at + i + 1))
-      i += next == NEXT_AH ? (units + 2) << 2 : (units + 1) << 3
-    }
+    if (next == NEXT_FRAGMENT && be16(at + i + 2) & 0xfff8) return 0
+    i += extensionLength(next, at + i)
     next = following
   }
   return next == NEXT_NONE || i > available ? 0 : i << 8 | next
