@@ -4,7 +4,7 @@
  * All memory is laid out once, in `createCore`; nothing is allocated afterwards and nothing moves. In order:
  *
  *     settings · table of CRC32c · counters · match lists · batch columns in · verdict columns out · scratch (64 packets)
- *     · records · events · input bytes · index · entries
+ *     · records · events · fragments · input bytes · index · entries
  *     · accounting (only with acct) · provenance (only with explain)
  *
  * Every region starts on a cache line. Multi-byte fields are little endian, addresses stay in network order.
@@ -78,6 +78,9 @@ export class Packet {
   payload: u32
   /** Its checksum was left to the capturing host's network card. */
   offloaded: u32
+  /** Where the IP header starts within the frame, and the transport header (0: none to read). */
+  ownNetwork: u32
+  ownTransport: u32
 }
 export const PACKET_SIZE: u32 = 128
 
@@ -320,7 +323,10 @@ export const TIMEOUT_GRE: u32 = 17
 export const TIMEOUT_GRE_STREAM: u32 = 18
 /** SCTP by state (0 to 8). */
 export const TIMEOUT_SCTP: u32 = 19
-export const TIMEOUTS: u32 = 28
+/** Until a datagram's fragments must be there. */
+export const TIMEOUT_FRAGMENT_IPV4: u32 = 28
+export const TIMEOUT_FRAGMENT_IPV6: u32 = 29
+export const TIMEOUTS: u32 = 30
 // ... and switches
 export const SWITCH_TCP_LOOSE: u32 = 0
 export const SWITCH_TCP_BE_LIBERAL: u32 = 1
@@ -367,6 +373,7 @@ export let verdictAt: u32 = 0
 export let scratchAt: u32 = 0
 export let recordsAt: u32 = 0
 export let eventsAt: u32 = 0
+export let fragmentsAt: u32 = 0
 export let inputAt: u32 = 0
 export let indexAt: u32 = 0
 export let entriesAt: u32 = 0
@@ -415,7 +422,7 @@ function region(bytes: u64): u32 {
  *
  * @returns bytes in use, or 0 where they do not fit into the address space of 4 GiB
  */
-export function layOut(connections: u32, batch: u32, input: u32, parts: u32): u64 {
+export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: u32, parts: u32): u64 {
   maxConnections = connections
   batchSize = batch
   inputSize = input
@@ -438,6 +445,7 @@ export function layOut(connections: u32, batch: u32, input: u32, parts: u32): u6
   scratchAt = region(GROUP * PACKET_SIZE)
   recordsAt = region(u64(batch) * RECORD_SIZE)
   eventsAt = region(EVENTS * EVENT_SIZE)
+  fragmentsAt = region(fragmentBytes)
   inputAt = region(input + INPUT_SLACK)
   indexAt = region(u64(buckets) * 64)
   entriesAt = region(u64(connections + 1) * ENTRY_SIZE)

@@ -3,14 +3,16 @@
  * packet goes no further: `path` and `reason` are set where it ends here.
  *
  * What Linux's receive path discards before connection tracking never reaches the tracker (`ip-malformed`). Lengths
- * are checked against the wire, reading against what was captured.
+ * are checked against the wire, reading against what was captured. Fragments go to `11-fragments`; the one that completes
+ * a datagram goes on as the whole.
  */
 import {
   CHECKSUM_IGNORE, CHECKSUM_OFFLOAD, REASON_CUT_SHORT, REASON_FRAGMENT_HELD, REASON_IP_MALFORMED,
-  REASON_IPV6_HEADER_CHAIN, REASON_NONE,
+  PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, REASON_FRAGMENT_NOT_FIRST, REASON_IPV6_HEADER_CHAIN,
 } from './00-constants'
 import { Packet, PATH_INVALID, PATH_NONE } from './01-records'
 import { be16, missing } from './10-link'
+import { FRAGMENT_COMPLETES, FRAGMENT_HELD, FRAGMENT_PASSES, isPending, takeIpv4, takeIpv6 } from './11-fragments'
 import { isRight, sum } from './12-checksum'
 
 const IPV4_HEADER: u32 = 20
@@ -64,16 +66,19 @@ function readIpv4(p: Packet, captured: u32, wire: u32, checksums: u32): bool {
   }
   p.ownProtocol = load<u8>(at + 9)
   p.networkLength = total
+  const available = min(captured, total)
   const fragment = be16(at + 6) & IPV4_FRAGMENT
-  if ((fragment & IPV4_OFFSET) == 0) setTransport(p, header, captured, total)
-  return fragment == 0 || discard(p, REASON_FRAGMENT_HELD)
+  if ((fragment & IPV4_OFFSET) == 0) setTransport(p, header, available, total)
+  return fragment == 0 || takeIpv4(p, header, total, available) == FRAGMENT_COMPLETES || discard(p, REASON_FRAGMENT_HELD)
 }
 
+/** The transport header lies in this frame, `header` bytes behind the IP header. */
 // @ts-ignore: decorator
-@inline function setTransport(p: Packet, header: u32, captured: u32, total: u32): void {
+@inline function setTransport(p: Packet, header: u32, available: u32, total: u32): void {
   p.transport = p.network + header
   p.transportLength = total - header
-  p.transportCaptured = (captured < total ? captured : total) - header
+  p.transportCaptured = available - header
+  p.ownTransport = p.ownNetwork + header
 }
 
 function readIpv6(p: Packet, captured: u32, wire: u32): bool {
@@ -148,11 +153,14 @@ function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool 
     if (i + needed > available) return unwalkable(p, available, total)
     const following: u32 = load<u8>(at + i)
     if (next == NEXT_FRAGMENT) {
-      if (be16(at + i + 2) & 0xfff9) {
-        p.ownProtocol = u8(following)
-        return discard(p, REASON_FRAGMENT_HELD)
+      const field = be16(at + i + 2)
+      // The only fragment of its datagram needs no queue, unless it disturbs one.
+      if (field & 0xfff9 || isPending(p, at + i)) {
+        const taken = takeFragment(p, i, field, available, total)
+        if (taken != FRAGMENT_PASSES) return taken == FRAGMENT_COMPLETES || (taken == FRAGMENT_HELD && discard(p, REASON_FRAGMENT_HELD))
+        if (field & 0xfff8) return invalid(p, REASON_FRAGMENT_NOT_FIRST)
       }
-      p.networkLength -= 8 // the only fragment: Linux takes its header out, it is not counted
+      p.networkLength -= 8 // Linux takes its header out, it is not counted
     }
     i += extensionLength(next, at + i)
     next = following
@@ -161,11 +169,58 @@ function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool 
   if (next == NEXT_NONE) return invalid(p, REASON_IPV6_HEADER_CHAIN)
   if (i > total) return unwalkable(p, available, total)
   if (i > available) return discard(p, REASON_CUT_SHORT)
-  p.transport = at + i
-  p.transportLength = total - i
-  p.transportCaptured = available - i
+  setTransport(p, i, available, total)
   return true
 }
+
+/**
+ * Gives a fragment to reassembly. A first one whose headers are not all in it is not touched: TCP must have 20 bytes,
+ * UDP and ICMPv6 8, others 1.
+ */
+function takeFragment(p: Packet, fragment: u32, field: u32, available: u32, total: u32): u32 {
+  const first = (field & 0xfff8) == 0
+  if (first) {
+    const whole = firstHeaders(p, fragment, available, total)
+    if (!whole) return FRAGMENT_PASSES
+  } else {
+    p.ownProtocol = load<u8>(p.network + fragment)
+  }
+  const taken = takeIpv6(p, fragment, total, available)
+  // The protocol of a datagram is what its first fragment says, behind further extension headers.
+  if (taken == FRAGMENT_COMPLETES) return rewalk(p)
+  return taken
+}
+
+/** Whether a first fragment has its transport header; notes where that is. */
+function firstHeaders(p: Packet, fragment: u32, available: u32, total: u32): bool {
+  const at = p.network
+  let next: u32 = load<u8>(at + fragment)
+  let i = fragment + 8
+  for (let n: u32 = 0; n < MAX_EXTENSIONS && isExtension(next); n++) {
+    if (i + 2 > available) return false
+    const following: u32 = load<u8>(at + i)
+    i += extensionLength(next, at + i)
+    next = following
+  }
+  p.ownProtocol = u8(next)
+  const needed: u32 = next == PROTOCOL_TCP ? 20 : next == PROTOCOL_UDP || next == PROTOCOL_ICMPV6 ? 8 : 1
+  if (i + needed > total) return false
+  if (i + needed <= available) p.ownTransport = p.ownNetwork + i
+  return true
+}
+
+/** Walks the headers of a datagram that was put together. */
+function rewalk(p: Packet): u32 {
+  const own = p.ownTransport
+  const total = p.networkLength
+  const available = total - p.transportLength + p.transportCaptured
+  const walked = walkExtensions(p, load<u8>(p.network + 6), available, total)
+  p.ownTransport = own
+  return walked ? FRAGMENT_COMPLETES : FRAGMENT_REFUSED
+}
+
+/** A datagram was put together, and its headers ended its way; `path` and `reason` are set. */
+const FRAGMENT_REFUSED: u32 = 3
 
 // @ts-ignore: decorator
 @inline function isExtension(next: u32): bool {

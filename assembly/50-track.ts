@@ -246,8 +246,8 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
 @inline function writeOwn(p: Packet, index: u32): void {
   column8(VERDICT_PROTOCOL, index, p.ownProtocol)
   column8(VERDICT_FAMILY, index, p.ownFamily)
-  column32(VERDICT_NETWORK, index, p.ownFamily ? p.network - p.frame : 0)
-  column32(VERDICT_TRANSPORT, index, p.transport ? p.transport - p.frame : 0)
+  column32(VERDICT_NETWORK, index, p.ownFamily ? p.ownNetwork : 0)
+  column32(VERDICT_TRANSPORT, index, p.ownTransport)
 }
 
 // @ts-ignore: decorator

@@ -2,7 +2,7 @@
  * The core's exports: memory is laid out once, then batches of packets go through the stages.
  *
  *     00 constants, 01 records and the memory map
- *     10 link → 11 network → 13 match → 14 tuple → 15–19 transport headers     what a packet says of itself
+ *     10 link → 11 network, fragments → 13 match → 14 tuple → 15–19 transport headers     what a packet says of itself
  *     20 hash → 21 table → 22 expiry                                           which connection it belongs to
  *     30–34 TCP, 35 UDP, 36 ICMP, 38 GRE, 39 SCTP, 37 the rows of them all     what it does to it
  *     40 events, 41 records → 50 track                                         what is told of it
@@ -19,6 +19,7 @@ import {
   switchesAt, verdictAt, wireLengthAt,
 } from './01-records'
 import { readLink } from './10-link'
+import { FRAGMENT_BYTES, releaseComplete } from './11-fragments'
 import { readNetwork } from './11-network'
 import { matchesAny } from './13-match'
 import { makeKey } from './14-tuple'
@@ -41,7 +42,7 @@ export const VERSION: u32 = 1
  * @returns false where it does not fit
  */
 export function createCore(maxConnections: u32, batch: u32, input: u32, parts: u32): bool {
-  const bytes = layOut(maxConnections, batch, input, parts)
+  const bytes = layOut(maxConnections, batch, input, FRAGMENT_BYTES, parts)
   if (!bytes) return false
   const pages = i32((bytes + 0xffff) >> 16)
   const missing = pages - memory.size()
@@ -98,27 +99,37 @@ export function configure(checksums: u32, notrackMatches: u32, dropMatches: u32,
  *
  * @param base offset, as the column counts, of the input's first byte
  * @param recorded whether records are kept of them
+ * @param goOn the call before stopped at `from` for its events to be read: the group at hand is finished first
  * @returns the first packet not classified: `to`, or less where events must be read first
  */
-export function run(from: u32, to: u32, base: u32, recorded: bool): u32 {
+export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): u32 {
   setRecording(recorded)
   inputBase = inputAt - base
+  if (!goOn) groupLeft = 0
   while (from < to) {
-    const n = min(to - from, GROUP)
-    readGroup(from, n)
-    suggestGroup(n)
-    for (let i: u32 = 0; i < n; i++) {
-      if (!roomForPacket()) return from + i
-      classify(packetAt(i), from + i)
+    if (groupLeft == 0) {
+      groupSize = min(to - from, GROUP)
+      readGroup(from, groupSize)
+      suggestGroup(groupSize)
+      groupLeft = groupSize
     }
-    from += n
+    for (; groupLeft > 0; groupLeft--, from++) {
+      if (!roomForPacket()) return from
+      classify(packetAt(groupSize - groupLeft), from)
+    }
   }
   return from
 }
 
+/** Packets of the group in the scratch, and how many of them were not classified yet. */
+let groupSize: u32 = 0
+let groupLeft: u32 = 0
+
 /** Classifies the one packet at the start of the input; its verdict is row 0. */
 export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, recorded: bool): void {
   setRecording(recorded)
+  releaseComplete()
+  groupLeft = 0
   const p = packetAt(0)
   p.frame = inputAt
   p.length = length
@@ -136,6 +147,7 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
 
 /** Reads the headers of `n` packets and hashes their keys. */
 function readGroup(from: u32, n: u32): void {
+  releaseComplete()
   const transportMode = transportChecksums(checksumMode)
   for (let i: u32 = 0; i < n; i++) readColumns(packetAt(i), from + i, transportMode)
   for (let i: u32 = 0; i < n; i++) {
@@ -165,6 +177,8 @@ function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   p.wireLength = max(p.wireLength, p.length)
   p.length = min(p.length, MAX_PACKET)
   p.network = p.frame
+  p.ownNetwork = 0
+  p.ownTransport = 0
   p.transport = 0
   p.transportLength = 0
   p.transportCaptured = 0
@@ -177,6 +191,7 @@ function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   p.offloaded = 0
   p.reason = readLink(p, linkType)
   if (p.reason) return
+  p.ownNetwork = p.network - p.frame
   const readable = readNetwork(p, checksumMode)
   if (!readable && p.path == PATH_NONE) return
   if (notracks && matchesAny(p, notrackAt, notracks)) {

@@ -42,7 +42,7 @@ interface Exports {
   createCore(maxConnections: number, batch: number, input: number, parts: number): number
   regionAt(region: number): number
   configure(checksums: number, notrack: number, drop: number, listening: number): void
-  run(from: number, to: number, base: number, recorded: number): number
+  run(from: number, to: number, base: number, recorded: number, goOn: number): number
   runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
   advance(time: bigint): number
   eventsWaiting(): number
@@ -218,8 +218,8 @@ export class Core {
     let from = 0
     while (from < count) {
       const input = this.#load(batch, from, count)
-      while (from < input.to) {
-        from = this.#exports.run(from, input.to, input.base, recorded ? 1 : 0)
+      for (let goOn = 0; from < input.to; goOn = 1) {
+        from = this.#exports.run(from, input.to, input.base, recorded ? 1 : 0, goOn)
         if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
       }
     }

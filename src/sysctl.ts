@@ -24,6 +24,7 @@ const flag = (initial: number, place: number, max = 1): Sysctl => ({ initial, mi
 export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
   acct: { initial: 0, min: 0, max: 1 },
   checksum: flag(1, 4),
+  frag6_timeout: seconds(60, 29),
   generic_timeout: seconds(600, 16),
   gre_timeout: seconds(30, 17),
   gre_timeout_stream: seconds(180, 18),
@@ -56,7 +57,7 @@ export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
 }
 
 /** Timeouts that Linux has no sysctl for, seconds by place. */
-export const FIXED_TIMEOUTS: Readonly<Record<number, number>> = { 0: 0, 9: 120, 19: 0 }
+export const FIXED_TIMEOUTS: Readonly<Record<number, number>> = { 0: 0, 9: 120, 19: 0, 28: 30 }
 
 /**
  * The name as the table has it, without Linux's prefixes.

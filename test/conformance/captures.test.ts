@@ -2,8 +2,7 @@
  * Real captures of public projects: what Linux answered to each packet, replayed as fast as it could be sent. The
  * tracker gets the same packets at the recorded times.
  *
- * Left out is what needs parts that are not built yet: fragments and the connections whose packets they carried, and
- * connections that a helper announced or changed.
+ * Left out is what needs parts that are not built yet: connections that a helper announced or changed.
  */
 import { readdirSync } from 'node:fs'
 import { createTracker } from 'conntrack-wasm'

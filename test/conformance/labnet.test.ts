@@ -2,8 +2,8 @@
  * Captures of a lab network with real servers and clients, and the state the kernel of the router in the middle gave
  * each packet. The tracker gets them at the captures' own times.
  *
- * Left out is what needs parts that are not built yet: fragments and what travels between the same hosts in the same
- * protocol, and connections that a helper announced. Frames without a recorded state are not compared.
+ * Left out is what needs parts that are not built yet: connections that a helper announced. Frames without a recorded
+ * state are not compared.
  */
 import { readdirSync } from 'node:fs'
 import { createTracker } from 'conntrack-wasm'

@@ -1,20 +1,19 @@
 /**
- * Every scenario of the oracle that needs no helper, zone or fragment: the tracker is fed the packets at the
+ * Every scenario of the oracle that needs no helper or zone: the tracker is fed the packets at the
  * recorded times and must agree with the kernel on each: verdict, direction, state, ASSURED, timeout, counters and every
  * window variable.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { createTracker, type PacketMatch } from 'conntrack-wasm'
+import { createTracker, type PacketMatch, type Tracker } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
-import { differences, entryOf } from '../support/compare.js'
-import { readRecording, SHARED, sharedIsThere } from '../support/golden.js'
+import { differences, entryOf, isAskable } from '../support/compare.js'
+import { readRecording, SHARED, sharedIsThere, type GoldenPacket } from '../support/golden.js'
 import { settingsOf } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
   helper: /^(amanda|ftp-|irc|netbios|pptp|sane|sip|tftp)/,
   zones: /^zones$/,
-  fragments: /-fragments/,
 }
 
 interface Scenario {
@@ -60,16 +59,25 @@ function play(name: string): { packets: number; differences: string[] } {
       continue
     }
     if (typeof item === 'string' && /^\+[\d.]+$/.test(item)) continue
-    const golden = recording.packets[next++]
-    const bytes = Uint8Array.from(Buffer.from(golden.hex!, 'hex'))
-    const verdict = tracker.track(bytes, { time: BigInt(golden.ts) })
-    const entry = verdict.connection === null ? entryOf(tracker, bytes) : tracker.entry(0)
-    for (const difference of differences(golden, verdict, entry)) {
-      found.push(`packet ${golden.index}: ${difference}`)
-    }
+    // A line may make several fragments.
+    do found.push(...compare(tracker, recording.packets[next]))
+    while (!isLastPiece(recording.packets[next++]))
   }
   if (next !== recording.packets.length) found.push(`${recording.packets.length - next} packets of the recording were not fed`)
   return { packets: next, differences: found }
+}
+
+function compare(tracker: Tracker, golden: GoldenPacket): string[] {
+  const bytes = Uint8Array.from(Buffer.from(golden.hex!, 'hex'))
+  const verdict = tracker.track(bytes, { time: BigInt(golden.ts) })
+  const askable = isAskable(golden, bytes)
+  const entry = verdict.connection !== null ? tracker.entry(0) : askable ? entryOf(tracker, bytes) : null
+  return differences(golden, verdict, entry, askable).map(difference => `packet ${golden.index}: ${difference}`)
+}
+
+function isLastPiece({ piece = '1/1' }: GoldenPacket): boolean {
+  const [number, of] = piece.split('/')
+  return number === of
 }
 
 /** An nft match as the scenarios have them: `udp dport 53`, `ip saddr 10.0.0.1`. */

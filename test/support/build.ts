@@ -106,3 +106,40 @@ function addressBytes(address: string): number[] {
   const middle = address.includes('::') ? Array<number>(8 - first.length - last.length).fill(0) : []
   return [...first, ...middle, ...last].flatMap(group => [group >> 8, group & 255])
 }
+
+/** A packet in fragments of `size` bytes, a multiple of eight, with the same identification. */
+export function fragments(packet: Uint8Array, size: number, id: number): Uint8Array[] {
+  const v6 = packet[0] >> 4 === 6
+  const header = v6 ? 40 : (packet[0] & 15) * 4
+  const pieces: Uint8Array[] = []
+  for (let at = header; at < packet.length; at += size) {
+    const part = packet.subarray(at, at + size)
+    const more = at + size < packet.length ? 1 : 0
+    pieces.push(v6 ? fragment6(packet, part, at - header | more, id) : fragment4(packet, header, part, (at - header) / 8 | more << 13, id))
+  }
+  return pieces
+}
+
+export function isFragment(packet: Uint8Array): boolean {
+  return packet[0] >> 4 === 6 ? packet[6] === 44 : ((packet[6] << 8 | packet[7]) & 0x3fff) !== 0
+}
+
+function fragment4(packet: Uint8Array, header: number, part: Uint8Array, field: number, id: number): Uint8Array {
+  const piece = Uint8Array.of(...packet.subarray(0, header), ...part)
+  const view = new DataView(piece.buffer)
+  view.setUint16(2, piece.length)
+  view.setUint16(4, id & 0xffff)
+  view.setUint16(6, field)
+  view.setUint16(10, 0)
+  view.setUint16(10, checksum(piece.subarray(0, header)))
+  return piece
+}
+
+function fragment6(packet: Uint8Array, part: Uint8Array, field: number, id: number): Uint8Array {
+  const piece = Uint8Array.of(...packet.subarray(0, 40), packet[6], 0, field >> 8, field & 255, 0, 0, 0, 0, ...part)
+  const view = new DataView(piece.buffer)
+  view.setUint16(4, piece.length - 40)
+  view.setUint8(6, 44)
+  view.setUint32(44, id)
+  return piece
+}

@@ -120,13 +120,13 @@ function goldenSide(side: GoldenSide): string {
 /**
  * Whether the oracle asked for the entry that the packet is about. Of ICMP errors that Linux refuses it follows the
  * quote further than Linux does, and it cannot follow a quote whose version field is damaged, at which Linux does not
- * look.
+ * look. A fragment does not say whose it is.
  */
 export function isAskable(golden: GoldenPacket, packet: Uint8Array | null): boolean {
   if (golden.verdict === 'related') return golden.ct != null
   if (golden.verdict !== 'invalid' || !packet) return true
-  const { protocol } = describePacket(packet)
-  return !isIcmp(protocol)
+  const { protocol, fragment } = describePacket(packet)
+  return !isIcmp(protocol) && !fragment
 }
 
 /** The entry that a packet's tuple belongs to, though the packet did not get it: what the oracle shows. */

@@ -3,7 +3,7 @@
  * knows what came before, so that the deep states are reached: TCP numbers are right, slightly off or far off; ICMP
  * errors quote packets that were sent, whole, cut or changed.
  */
-import { icmp, icmpError, tcp, udp, type Endpoints } from './build.js'
+import { fragments, icmp, icmpError, isFragment, tcp, udp, type Endpoints } from './build.js'
 import { Random } from './random.js'
 
 const HOSTS4 = ['10.0.0.1', '10.0.0.2', '10.0.0.3']
@@ -26,6 +26,8 @@ export class PacketGenerator {
   readonly #random: Random
   readonly #conversations: { kind: 'tcp' | 'udp' | 'echo'; sides: [Side, Side]; step: number }[] = []
   readonly #sent: Uint8Array[] = []
+  /** Fragments that are still to come. */
+  #pieces: Uint8Array[] = []
 
   /** @param conversations that go on at a time */
   constructor(seed: number, conversations = 12) {
@@ -35,10 +37,32 @@ export class PacketGenerator {
 
   /** The next packet. */
   next(): Uint8Array {
-    const packet = this.#make()
+    const packet = this.#piece() ?? this.#make()
+    if (packet.length > 60 && !isFragment(packet) && this.#random.chance(25)) {
+      this.#pieces = this.#fragment(packet)
+      return this.#piece() ?? packet
+    }
     this.#sent.push(packet)
     if (this.#sent.length > 64) this.#sent.shift()
     return packet
+  }
+
+  /** A fragment that is still to come; now and then something else comes between. */
+  #piece(): Uint8Array | undefined {
+    return this.#random.chance(5) ? undefined : this.#pieces.shift()
+  }
+
+  /** A packet in fragments: in order or not, some twice, some overlapping, some missing. */
+  #fragment(packet: Uint8Array): Uint8Array[] {
+    const random = this.#random
+    const size = 8 * (1 + random.below(6))
+    const id = random.next()
+    const pieces = fragments(packet, size, id)
+    if (random.chance(3)) pieces.reverse()
+    if (random.chance(6)) pieces.push(random.pick(pieces))
+    if (random.chance(6)) pieces.splice(random.below(pieces.length), 1)
+    if (random.chance(6)) pieces.splice(random.below(pieces.length), 0, random.pick(fragments(packet, size + 8, id)))
+    return pieces
   }
 
   #converse() {

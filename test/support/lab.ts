@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import type { createTracker as CreateTracker } from 'conntrack-wasm'
 import type { Frame } from './frames.js'
-import { describePacket, isIcmp, needsMore, type PacketDescription } from './packet.js'
+import { describePacket, isIcmp, type PacketDescription } from './packet.js'
 
 const GRE = 47
 
@@ -42,7 +42,8 @@ export function compareStates(
     const verdict = tracker.track(bytes, { time, linkType, originalLength: wireLength })
     const { state, direction } = states[i]
     if (state === '-') return
-    if (!packet || needsMore(packet) || needing.has(hosts(describePacket(packet))) || needing.has(connection(describePacket(packet)))) {
+    const described = packet && describePacket(packet)
+    if (!described || needing.has(hosts(described)) || needing.has(connection(described))) {
       left++
       return
     }
@@ -53,14 +54,13 @@ export function compareStates(
   return { compared, left, differences }
 }
 
-/** Hosts whose packets were fragmented, and connections that a helper announced. */
+/** Connections that a helper announced; hosts, where it was GRE. */
 function whatNeedsMore(frames: readonly Frame[], states: readonly { state: string }[]): Set<string> {
   const needing = new Set<string>()
   frames.forEach(({ packet }, i) => {
     if (!packet) return
     const described = describePacket(packet)
-    if (described.fragment) needing.add(hosts(described))
-    else if (states[i].state === 'RELATED' && !isIcmp(described.protocol)) {
+    if (states[i].state === 'RELATED' && !isIcmp(described.protocol)) {
       // What PPTP announces is GRE in both directions, with two call ids.
       needing.add(described.protocol === GRE ? hosts(described) : connection(described))
     }

@@ -36,8 +36,3 @@ export function describePacket(bytes: Uint8Array): PacketDescription {
 export function isIcmp(protocol: number): boolean {
   return protocol === 1 || protocol === 58
 }
-
-/** It can only be judged with parts that are not built yet. */
-export function needsMore(bytes: Uint8Array): boolean {
-  return describePacket(bytes).fragment
-}

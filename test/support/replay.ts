@@ -3,7 +3,7 @@ import type { createTracker as CreateTracker } from 'conntrack-wasm'
 import { differences, entryOf, isAskable } from './compare.js'
 import type { Frame } from './frames.js'
 import type { GoldenPacket, Recording } from './golden.js'
-import { describePacket, isIcmp, needsMore } from './packet.js'
+import { describePacket, isIcmp } from './packet.js'
 
 export interface Agreement {
   readonly compared: number
@@ -33,7 +33,7 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
     const { bytes, linkType, wireLength, packet } = frames[golden.index]
     if (golden.verdict === 'skipped') continue
     const verdict = tracker.track(bytes, { time: BigInt(golden.ts), linkType, originalLength: wireLength })
-    if (packet && (needsMore(packet) || needing.has(golden.ct ?? hosts(packet)))) {
+    if (golden.ct != null && needing.has(golden.ct)) {
       sum.left++
       continue
     }
@@ -50,25 +50,15 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
 /** Ports whose helpers change the timeout of the connections they watch: SIP, Amanda and H.323 RAS over UDP. */
 const CHANGED_BY_HELPERS = [5060, 10080, 1719]
 
-/**
- * What cannot be compared for lack of parts that are not built yet: numbers of connections, and for packets that no
- * connection was left of, pairs of hosts whose packets were fragmented.
- */
-function connectionsThatNeedMore(recording: Recording, frames: readonly Frame[]): Set<number | string> {
-  const needing = new Set<number | string>()
+/** Numbers of connections that cannot be compared for lack of parts that are not built yet. */
+function connectionsThatNeedMore(recording: Recording, frames: readonly Frame[]): Set<number> {
+  const needing = new Set<number>()
   const helped = recording.options.helpers.length > 0
   for (const golden of recording.packets) {
     const packet = frames[golden.index]?.packet
-    if (packet && describePacket(packet).fragment) needing.add(hosts(packet))
-    if (golden.ct == null || !packet) continue
-    if (needsMore(packet) || (helped && isHelped(golden, packet))) needing.add(golden.ct)
+    if (golden.ct != null && packet && helped && isHelped(golden, packet)) needing.add(golden.ct)
   }
   return needing
-}
-
-function hosts(packet: Uint8Array): string {
-  const { protocol, src, dst } = describePacket(packet)
-  return [protocol, ...[src, dst].sort()].join()
 }
 
 function isHelped(golden: GoldenPacket, packet: Uint8Array): boolean {
