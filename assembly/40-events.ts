@@ -6,7 +6,7 @@
  */
 import { CHANGE_DESTROY, EVENT_DESTROY, STATUS_DYING } from './00-constants'
 import {
-  Account, accountOf, accountsAt, copyEntry, Entry, Event, EVENT_ACCOUNT, EVENT_ENTRY, EVENT_SIZE, EVENTS, eventsAt,
+  accountOf, accountsAt, copyEntry, Entry, Event, EVENT_ACCOUNT, EVENT_ENTRY, EVENT_SIZE, EVENTS, eventsAt,
   EVENTS_PER_PACKET,
 } from './01-records'
 

@@ -13,7 +13,7 @@
  * before it left it. How packets are split into batches and groups changes nothing.
  */
 import {
-  batchSize, countersAt, dropAt, entriesAt, entryAt, ENTRY_SIZE, GROUP, inputAt, layOut, lengthAt, linkTypeAt,
+  countersAt, dropAt, entriesAt, entryAt, ENTRY_SIZE, GROUP, inputAt, layOut, lengthAt, linkTypeAt,
   accountsAt, buckets, Entry, eventsAt, hashKeysAt, indexAt, nanosecondsAt, notrackAt, offsetAt, Packet, PACKET_SIZE,
   PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, provenanceAt, recordsAt, scratchAt, secondsAt, settingsAt,
   switchesAt, verdictAt, wireLengthAt,
