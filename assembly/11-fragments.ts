@@ -117,7 +117,7 @@ function queueOf(family: u8, network: u32, identification: u32, now: i64): u32 {
     if (q.family && !q.complete && q.deadline <= now) free(q)
     if (!q.family) {
       if (!empty) empty = changetype<u32>(q)
-    } else if (q.family == family && !q.complete && q.identification == identification && sameAddresses(q, at, family)) {
+    } else if (isOf(q, family, identification, at)) {
       return changetype<u32>(q)
     }
   }
@@ -137,9 +137,14 @@ export function isPending(p: Packet, header: u32): bool {
   const at = addressesOf(p.network, 6)
   for (let i: u32 = 0; i < QUEUES; i++) {
     const q = queueAt(i)
-    if (q.family == 6 && !q.complete && q.deadline > now && q.identification == load<u32>(header, 4) && sameAddresses(q, at, 6)) return true
+    if (q.deadline > now && isOf(q, 6, load<u32>(header, 4), at)) return true
   }
   return false
+}
+
+/** Whether a queue is that of the datagram with these addresses and this identification. */
+function isOf(q: Queue, family: u8, identification: u32, addresses: u32): bool {
+  return q.family == family && !q.complete && q.identification == identification && sameAddresses(q, addresses, family)
 }
 
 function sameAddresses(q: Queue, at: u32, family: u8): bool {

@@ -92,18 +92,18 @@ function readIpv6(p: Packet, captured: u32, wire: u32): bool {
   if (wire < total) return discard(p, REASON_IP_MALFORMED)
   if (load<u8>(at + 8) == 0xff) return discard(p, REASON_IP_MALFORMED) // a multicast source
   p.networkLength = total
-  if (next == NEXT_HOP_BY_HOP && !hopByHopParses(at, captured, total)) {
-    return discard(p, captured < total ? REASON_CUT_SHORT : REASON_IP_MALFORMED)
+  const available = min(captured, total)
+  if (next == NEXT_HOP_BY_HOP && !hopByHopParses(at, available)) {
+    return discard(p, available < total ? REASON_CUT_SHORT : REASON_IP_MALFORMED)
   }
-  return walkExtensions(p, next, captured < total ? captured : total, total)
+  return walkExtensions(p, next, available, total)
 }
 
 /**
  * Linux reads hop-by-hop options on receipt (RFC 8200, section 4.2): an option it does not know is skipped where its
  * two highest bits are 0, and else the packet is discarded.
  */
-function hopByHopParses(at: u32, captured: u32, total: u32): bool {
-  const available = captured < total ? captured : total
+function hopByHopParses(at: u32, available: u32): bool {
   if (available < IPV6_HEADER + 8) return false
   const end = IPV6_HEADER + ((u32(load<u8>(at + IPV6_HEADER + 1)) + 1) << 3)
   if (end > available) return false
@@ -178,13 +178,8 @@ function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool 
  * UDP and ICMPv6 8, others 1.
  */
 function takeFragment(p: Packet, fragment: u32, field: u32, available: u32, total: u32): u32 {
-  const first = (field & 0xfff8) == 0
-  if (first) {
-    const whole = firstHeaders(p, fragment, available, total)
-    if (!whole) return FRAGMENT_PASSES
-  } else {
-    p.ownProtocol = load<u8>(p.network + fragment)
-  }
+  if (field & 0xfff8) p.ownProtocol = load<u8>(p.network + fragment)
+  else if (!firstHeaders(p, fragment, available, total)) return FRAGMENT_PASSES
   const taken = takeIpv6(p, fragment, total, available)
   // The protocol of a datagram is what its first fragment says, behind further extension headers.
   if (taken == FRAGMENT_COMPLETES) return rewalk(p)

@@ -37,33 +37,30 @@ const ONLY_TIMESTAMPS: u32 = 0x0a080101
   return headerLength(p) > p.transportCaptured ? BE_LIBERAL : 0
 }
 
-/** Length of the option at `at`, 0 where the walk ends there. NOP is handled by the callers. */
 // @ts-ignore: decorator
-@inline function optionLength(at: u32, end: u32): u32 {
-  if (at + 2 > end) return 0
-  const length: u32 = load<u8>(at + 1)
-  return length < 2 || at + length > end ? 0 : length
+@inline function lengthOf(option: u32): u32 {
+  return load<u8>(option + 1)
+}
+
+/** The first option from `at` on that has a length and lies before `end`, 0 where the list ends. */
+// @ts-ignore: decorator
+@inline function optionFrom(at: u32, end: u32): u32 {
+  while (at < end && load<u8>(at) == NOP) at++
+  if (at + 2 > end || load<u8>(at) == END) return 0
+  return lengthOf(at) < 2 || at + lengthOf(at) > end ? 0 : at
 }
 
 /** Scale in the low byte, flags in the next. */
 function synOptions(at: u32, end: u32): u32 {
   let scale: u32 = 0
   let flags: u32 = 0
-  while (at < end) {
+  for (at = optionFrom(at, end); at; at = optionFrom(at + lengthOf(at), end)) {
     const kind: u32 = load<u8>(at)
-    if (kind == END) break
-    if (kind == NOP) {
-      at++
-      continue
-    }
-    const length = optionLength(at, end)
-    if (!length) break
-    if (kind == SACK_PERMITTED && length == 2) flags |= SACK_PERM
-    if (kind == SCALE && length == 3) {
+    if (kind == SACK_PERMITTED && lengthOf(at) == 2) flags |= SACK_PERM
+    if (kind == SCALE && lengthOf(at) == 3) {
       scale = min<u32>(load<u8>(at + 2), MAX_SCALE)
       flags |= WINDOW_SCALE
     }
-    at += length
   }
   return scale | flags << 8
 }
@@ -88,17 +85,9 @@ export function highestSack(p: Packet, ack: u32): u32 {
   let at = p.transport + TCP_HEADER
   const end = optionsEnd(p)
   if (end - at == 12 && load<u32>(at) == ONLY_TIMESTAMPS) return ack
-  while (at < end) {
-    const kind: u32 = load<u8>(at)
-    if (kind == END) break
-    if (kind == NOP) {
-      at++
-      continue
-    }
-    const length = optionLength(at, end)
-    if (!length) break
-    if (kind == SACK && length >= 10 && ((length - 2) & 7) == 0) return highestEdge(at + 2, at + length, ack)
-    at += length
+  for (at = optionFrom(at, end); at; at = optionFrom(at + lengthOf(at), end)) {
+    const length = lengthOf(at)
+    if (load<u8>(at) == SACK && length >= 10 && ((length - 2) & 7) == 0) return highestEdge(at + 2, at + length, ack)
   }
   return ack
 }

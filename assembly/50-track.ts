@@ -48,7 +48,7 @@ export function classify(p: Packet, index: u32): void {
 
 /** A packet with a tuple: finds or makes its entry and lets the protocol decide. */
 function track(p: Packet, index: u32, now: i64): void {
-  let found = findAlive(p, now)
+  const found = findAlive(p, now)
   if (found) {
     const e = changetype<Entry>(found)
     const direction = directionOf(p, e)

@@ -263,20 +263,18 @@ export class Core {
     // Packets that lie close together travel in one piece, gaps and all.
     if (high - low <= INPUT_SIZE && high - low <= 4 * total + 4096) {
       this.#bytes.set(data.subarray(low, high), this.#at.input)
-      this.#columns.offset.set(from === 0 && count === offset.length ? offset : offset.subarray(from, count), from)
-      this.#columns.length.set(from === 0 && count === length.length ? length : length.subarray(from, count), from)
+      this.#columns.offset.set(part(offset, from, count), from)
+      this.#columns.length.set(part(length, from, count), from)
       return { to: count, base: low }
     }
     return this.#loadOneByOne(batch, from, count)
   }
 
   #loadColumns(batch: PacketBatch, from: number, count: number): void {
-    const part = <T extends Uint32Array | Float64Array | Uint16Array>(column: T): T =>
-      (from === 0 && count === column.length ? column : column.subarray(from, count)) as T
-    this.#columns.wireLength.set(part(batch.originalLength), from)
-    this.#columns.seconds.set(part(batch.seconds), from)
-    this.#columns.nanoseconds.set(part(batch.nanoseconds), from)
-    this.#columns.linkType.set(part(batch.linkType), from)
+    this.#columns.wireLength.set(part(batch.originalLength, from, count), from)
+    this.#columns.seconds.set(part(batch.seconds, from, count), from)
+    this.#columns.nanoseconds.set(part(batch.nanoseconds, from, count), from)
+    this.#columns.linkType.set(part(batch.linkType, from, count), from)
   }
 
   #loadOneByOne(batch: PacketBatch, from: number, count: number): { to: number; base: number } {
@@ -513,6 +511,11 @@ export class Core {
       scale: this.#view.getUint8(at + 16), flags: bits(this.#view.getUint8(at + 17), TCP_FLAGS),
     }
   }
+}
+
+/** Rows `from` to `to` of a column; the column itself where that is all of it, since a view costs more than a copy. */
+function part<T extends Uint32Array | Float64Array | Uint16Array>(column: T, from: number, to: number): T {
+  return (from === 0 && to === column.length ? column : column.subarray(from, to)) as T
 }
 
 /** The answer to an ICMP request type. */
