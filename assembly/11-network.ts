@@ -159,8 +159,9 @@ function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool 
         const taken = takeFragment(p, i, field, available, total)
         if (taken != FRAGMENT_PASSES) return taken == FRAGMENT_COMPLETES || (taken == FRAGMENT_HELD && discard(p, REASON_FRAGMENT_HELD))
         if (field & 0xfff8) return invalid(p, REASON_FRAGMENT_NOT_FIRST)
+      } else {
+        p.networkLength -= 8 // Linux takes its header out, it is not counted
       }
-      p.networkLength -= 8 // Linux takes its header out, it is not counted
     }
     i += extensionLength(next, at + i)
     next = following

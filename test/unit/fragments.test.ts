@@ -1,7 +1,7 @@
 /** Reassembly before tracking: the fragment that completes a datagram carries its verdict. */
 import { describe, expect, test } from 'vitest'
 import { createTracker, packetBatch, STATES, REASONS } from '../../src/index.js'
-import { fragments, tcp, udp } from '../support/build.js'
+import { fragments, ip, tcp, udp } from '../support/build.js'
 
 const AT = { src: '192.0.2.1', dst: '192.0.2.2', sport: 1000, dport: 53 }
 const AT6 = { src: '2001:db8::1', dst: '2001:db8::2', sport: 1000, dport: 53 }
@@ -83,6 +83,19 @@ test('an IPv6 fragment with more to come that is no multiple of eight passes alo
   new DataView(shorter.buffer).setUint16(4, shorter.length - 40)
   const tracker = createTracker()
   expect(tracker.track(shorter)).toMatchObject({ state: 'INVALID', reason: 'fragment-not-first' })
+})
+
+test('an IPv6 fragment that passes alone is counted with its fragment header, the only one of a datagram without', () => {
+  const counted = (packet: Uint8Array) => {
+    const tracker = createTracker({ sysctl: { acct: 1 } })
+    expect(tracker.track(packet).state).toBe('NEW')
+    return [...tracker.connections()][0].bytes?.original
+  }
+  const [first] = fragments(ip(AT6, 253, new Uint8Array(40)), 16, 9)
+  const passing = first.slice(0, -3)
+  new DataView(passing.buffer).setUint16(4, passing.length - 40)
+  const [only] = fragments(ip(AT6, 253, new Uint8Array(13)), 16, 9)
+  expect([counted(passing), counted(only)]).toEqual([61, 53])
 })
 
 test('a TCP segment in fragments moves its connection', () => {
