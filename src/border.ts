@@ -447,7 +447,9 @@ export class Core {
       original: this.#tuple(at, origin, false),
       reply: this.#tuple(at, origin ^ 1, true),
       zone: view.getUint16(at + 38, true),
+      zoneDirection: 'both',
       mark: view.getUint32(at + 76, true),
+      labels: null,
       status: bits(status, STATUS_BITS),
       assured: (status & 4) !== 0,
       seenReply: (status & 2) !== 0,
@@ -459,6 +461,10 @@ export class Core {
       tcp: tcp ? this.#tcp(at) : null,
       packets: account ? { original: this.#u64(account), reply: this.#u64(account + 16) } : null,
       bytes: account ? { original: this.#u64(account + 8), reply: this.#u64(account + 24) } : null,
+      start: null,
+      stop: null,
+      history: null,
+      connState: null,
     }
   }
 

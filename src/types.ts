@@ -113,7 +113,11 @@ export interface Connection {
   readonly original: Tuple
   readonly reply: Tuple
   readonly zone: number
+  /** The directions that the zone applies to; the other one is in zone 0. */
+  readonly zoneDirection: 'both' | 'original' | 'reply'
   readonly mark: number
+  /** Numbers of the labels that are set, 0 to 127; `null` unless the tracker was made with `labels`. */
+  readonly labels: readonly number[] | null
   /** Status bits by Linux's names, in the order of the bits. */
   readonly status: readonly string[]
   readonly assured: boolean
@@ -130,6 +134,14 @@ export interface Connection {
   /** Packets and bytes each way; `null` unless sysctl `acct` is 1. */
   readonly packets: { readonly original: number; readonly reply: number } | null
   readonly bytes: { readonly original: number; readonly reply: number } | null
+  /** When it was confirmed, nanoseconds since 1970; `null` unless sysctl `timestamp` is 1. */
+  readonly start: bigint | null
+  /** When it was over; only in `destroy` events. */
+  readonly stop: bigint | null
+  /** Its life as Zeek writes it, such as `ShADadFf`; `null` unless the tracker was made with `history`. */
+  readonly history: string | null
+  /** Zeek's code of how it went, such as `SF`; `null` likewise. */
+  readonly connState: string | null
 }
 
 /** What a connection is looked up by; missing fields of `Tuple` count as 0. */
@@ -156,6 +168,24 @@ export interface PacketMatch {
   /** Port, or range such as `'1024-65535'`. */
   readonly sport?: number | string
   readonly dport?: number | string
+  /** Differentiated services code point, 0 to 63. */
+  readonly dscp?: number
+  /** VLAN id of the outermost tag; 0: without a tag. */
+  readonly vlan?: number
+}
+
+/** Puts packets into a zone. */
+export interface ZoneRule extends PacketMatch {
+  /** 0 to 65,535. */
+  readonly id: number
+  /** The directions that the zone applies to; the other one is in zone 0. Default `both`. */
+  readonly direction?: 'both' | 'original' | 'reply'
+}
+
+/** Gives new connections timeouts of their own. */
+export interface TimeoutPolicy extends PacketMatch {
+  /** Seconds by the names of the sysctls (`tcp_timeout_established`, `udp_timeout` ...); what is left out is as the sysctls have it when the tracker is made. */
+  readonly timeouts: Readonly<Record<string, number>>
 }
 
 export type ConnectionEventKind = 'new' | 'update' | 'destroy'
