@@ -26,6 +26,7 @@ import { sweepIfDue } from './22-expiry'
 import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
 import { ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord } from './41-record'
+import { historyAfter, historyBefore, historyRefused } from './42-history'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
 export function classify(p: Packet, index: u32): void {
@@ -56,7 +57,11 @@ function track(p: Packet, index: u32, now: i64): void {
     const e = changetype<Entry>(found)
     const direction = directionOf(p, e)
     recordBefore(e, ENTRY_FOUND)
-    if (p.reason) return refuseKnown(p, index, e)
+    if (p.reason) {
+      historyRefused(p, e, direction)
+      return refuseKnown(p, index, e)
+    }
+    historyBefore(p, e, direction)
     if (policies) useTimeouts(policyOf(e))
     const result = update(p, e, direction, now)
     if (result != RESULT_REPEAT) return settle(p, index, e, direction, result, now)
@@ -146,6 +151,7 @@ function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, no
     return refuse(p, index, COUNTER_INVALID)
   }
   const state = stateOf(e, direction)
+  historyAfter(p, e, direction)
   if (result == RESULT_ACCEPT) {
     if (!(e.status & STATUS_FIXED_TIMEOUT)) e.deadline = now + acceptedTimeout(e)
     account(p, e, direction)

@@ -3,6 +3,7 @@
  * holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
  */
 import { BATCH_SIZE, type PacketBatch } from './batch.js'
+import { connState } from './conn-state.js'
 import { ConntrackError } from './errors.js'
 import { formatIpv4, formatIpv6 } from './format/address.js'
 import type { CompiledMatch } from './match.js'
@@ -548,8 +549,11 @@ export class Core {
     return numbers
   }
 
-  #history(_at: number, _extras: number | null): Pick<Connection, 'history' | 'connState'> {
-    return { history: null, connState: null }
+  #history(at: number, extras: number | null): Pick<Connection, 'history' | 'connState'> {
+    if (!this.parts.history || extras === null) return { history: null, connState: null }
+    const text = extras + 64 + 8
+    const history = String.fromCharCode(...this.#bytes.subarray(text, text + this.#bytes[extras + 64 + 4]))
+    return { history, connState: connState(this.#view.getUint8(at + 36), history) }
   }
 
   #u64(at: number): number {
