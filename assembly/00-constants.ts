@@ -29,13 +29,16 @@ export const STATUS_ASSURED: u16 = 0x4
 export const STATUS_CONFIRMED: u16 = 0x8
 export const STATUS_DYING: u16 = 0x200
 export const STATUS_FIXED_TIMEOUT: u16 = 0x400
+export const STATUS_HELPER: u16 = 0x2000
 
 // Bits of an event's changes, Linux's numbering
 export const CHANGE_NEW: u16 = 1 << 0
+export const CHANGE_RELATED: u16 = 1 << 1
 export const CHANGE_DESTROY: u16 = 1 << 2
 export const CHANGE_REPLY: u16 = 1 << 3
 export const CHANGE_ASSURED: u16 = 1 << 4
 export const CHANGE_PROTOINFO: u16 = 1 << 5
+export const CHANGE_HELPER: u16 = 1 << 6
 export const CHANGE_MARK: u16 = 1 << 7
 export const CHANGE_LABEL: u16 = 1 << 10
 
@@ -43,6 +46,8 @@ export const CHANGE_LABEL: u16 = 1 << 10
 export const EVENT_NEW: u8 = 0
 export const EVENT_UPDATE: u8 = 1
 export const EVENT_DESTROY: u8 = 2
+export const EVENT_EXPECTATION_NEW: u8 = 3
+export const EVENT_EXPECTATION_DESTROY: u8 = 4
 
 // Reasons (REASONS). 1 to 4: the packet never reaches the tracker.
 export const REASON_NONE: u8 = 0

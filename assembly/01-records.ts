@@ -231,13 +231,39 @@ export class Account {
 export const ACCOUNT_SIZE: u32 = 32
 
 /**
- * What the side arrays hold of one connection, gathered for the host: account at 0, start at 32, labels at 48, history at
- * 64.
+ * What the side arrays hold of one connection, gathered for the host: account at 0, start at 32, master and helper at
+ * 40, labels at 48, history at 64.
  */
 export const EXTRAS_START: u32 = 32
+export const EXTRAS_MASTER: u32 = 40
+export const EXTRAS_HELPER: u32 = 44
 export const EXTRAS_LABELS: u32 = 48
 export const EXTRAS_HISTORY: u32 = 64
 export const EXTRAS_SIZE: u32 = 96
+
+/** What there is of helpers beside an entry. */
+@unmanaged
+export class Helped {
+  /** Id of the connection that announced it, 0 for none. */
+  master: u32
+  /** First of its expectations. */
+  expectations: u32
+  /** Number of what its helper remembers of it with the host, 0 for nothing yet. */
+  state: u32
+  /** Its helper, 0 for none. */
+  helper: u8
+  spare: u8
+  spare2: u16
+}
+export const HELPED_SIZE: u32 = 16
+if (offsetof<Helped>() != HELPED_SIZE) ERROR('Helped')
+
+export const EXPECTATION_SIZE: u32 = 96
+/** Lists of expectations by destination; a power of two. */
+export const EXPECTATION_BUCKETS: u32 = 1024
+export const GRE_PAIR_SIZE: u32 = 48
+/** PPTP's pairs of keys at most. */
+export const GRE_PAIRS: u32 = 64
 
 /** Nanoseconds. */
 export const START_SIZE: u32 = 8
@@ -393,7 +419,9 @@ export const SWITCH_TIMESTAMP: u32 = 6
 export const SWITCH_EVENTS: u32 = 7
 /** Connections at most, `maxConnections` or less. */
 export const SWITCH_MAX: u32 = 8
-export const SWITCHES: u32 = 9
+/** Expectations at most, `maxExpectations` or less. */
+export const SWITCH_EXPECT_MAX: u32 = 9
+export const SWITCHES: u32 = 10
 
 /** Bytes of secret that the hash takes. */
 export const HASH_KEYS: u32 = 48
@@ -425,6 +453,7 @@ export let notrackAt: u32 = 0
 export let dropAt: u32 = 0
 export let zonesAt: u32 = 0
 export let policiesAt: u32 = 0
+export let helpersAt: u32 = 0
 export let offsetAt: u32 = 0
 export let lengthAt: u32 = 0
 export let wireLengthAt: u32 = 0
@@ -444,12 +473,18 @@ export let startsAt: u32 = 0
 export let labelsAt: u32 = 0
 export let historiesAt: u32 = 0
 export let provenanceAt: u32 = 0
+/** Only with helpers. */
+export let helpedAt: u32 = 0
+export let expectationsAt: u32 = 0
+export let expectationIndexAt: u32 = 0
+export let grePairsAt: u32 = 0
 /** Where the extras of one connection, and a tracker's life, are gathered for the host. */
 export let extrasAt: u32 = 0
 export let lifeAt: u32 = 0
 
 // Sizes
 export let maxConnections: u32 = 0
+export let maxExpectations: u32 = 0
 export let buckets: u32 = 0
 export let batchSize: u32 = 0
 export let inputSize: u32 = 0
@@ -460,6 +495,7 @@ export const WITH_ACCT: u32 = 2
 export const WITH_TIMESTAMP: u32 = 4
 export const WITH_LABELS: u32 = 8
 export const WITH_HISTORY: u32 = 16
+export const WITH_HELPERS: u32 = 32
 
 export const LIFE_SIZE: u32 = 64
 
@@ -495,8 +531,11 @@ function region(bytes: u64): u32 {
  *
  * @returns bytes in use, or 0 where they do not fit into the address space of 4 GiB
  */
-export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: u32, parts: u32): u64 {
+export function layOut(
+  connections: u32, expectations: u32, batch: u32, input: u32, fragmentBytes: u32, parts: u32,
+): u64 {
   maxConnections = connections
+  maxExpectations = expectations
   batchSize = batch
   inputSize = input
   buckets = u32(u64(connections) * 2 / 7) + 8
@@ -511,6 +550,7 @@ export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: 
   dropAt = region(MATCHES * MATCH_SIZE)
   zonesAt = region(MATCHES * MATCH_SIZE)
   policiesAt = region(MATCHES * MATCH_SIZE)
+  helpersAt = region(MATCHES * MATCH_SIZE)
   extrasAt = region(EXTRAS_SIZE)
   lifeAt = region(LIFE_SIZE)
   offsetAt = region(batch * 4)
@@ -520,7 +560,7 @@ export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: 
   nanosecondsAt = region(batch * 4)
   linkTypeAt = region(batch * 2)
   verdictAt = region(batch * VERDICT_WIDTH)
-  scratchAt = region(GROUP * PACKET_SIZE)
+  scratchAt = region((GROUP + 1) * PACKET_SIZE) // one more for keys that belong to no packet
   recordsAt = region(u64(batch) * RECORD_SIZE)
   eventsAt = region(EVENTS * EVENT_SIZE)
   fragmentsAt = region(fragmentBytes)
@@ -532,6 +572,13 @@ export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: 
   labelsAt = sideArray(parts & WITH_LABELS, LABELS_SIZE)
   historiesAt = sideArray(parts & WITH_HISTORY, HISTORY_SIZE)
   provenanceAt = sideArray(parts & WITH_EXPLAIN, PROVENANCE_SIZE)
+  helpedAt = sideArray(parts & WITH_HELPERS, HELPED_SIZE)
+  if (helpedAt) {
+    // Record 0 is where the host writes what it asks for.
+    expectationsAt = region(u64(expectations + 1) * EXPECTATION_SIZE)
+    expectationIndexAt = region(EXPECTATION_BUCKETS * 4)
+    grePairsAt = region(GRE_PAIRS * GRE_PAIR_SIZE)
+  }
   return cursor <= 0xffff0000 ? cursor : 0
 }
 
@@ -593,6 +640,11 @@ export function copyExtras(to: u32, e: Entry): void {
   const slot = slotOf(e)
   if (accountsAt) copy32(to, accountsAt + slot * ACCOUNT_SIZE)
   if (startsAt) store<i64>(to + EXTRAS_START, load<i64>(startsAt + slot * START_SIZE))
+  if (helpedAt) {
+    const helped = changetype<Helped>(helpedAt + slot * HELPED_SIZE)
+    store<u32>(to + EXTRAS_MASTER, helped.master)
+    store<u8>(to + EXTRAS_HELPER, helped.helper)
+  }
   if (labelsAt) v128.store(to + EXTRAS_LABELS, v128.load(labelsAt + slot * LABELS_SIZE))
   if (historiesAt) copy32(to + EXTRAS_HISTORY, historiesAt + slot * HISTORY_SIZE)
 }

@@ -1,12 +1,12 @@
 /**
  * In: a packet with its IP and transport header known. Out: the first of a list of matches that fits it.
  *
- * Four lists exist: what is not to be tracked (the raw table's NOTRACK), what is in which zone, which timeouts a new
- * connection gets, and what the rules after the tracker drop.
+ * Five lists exist: what is not to be tracked (the raw table's NOTRACK), what is in which zone, which timeouts and which
+ * helper a new connection gets, and what the rules after the tracker drop.
  */
 import { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE } from './00-constants'
 import {
-  ANY, dropAt, Match, MATCH_ADDRESSES, MATCH_SIZE, notrackAt, Packet, policiesAt, ZONE_BOTH, zonesAt,
+  ANY, dropAt, helpersAt, Match, MATCH_ADDRESSES, MATCH_SIZE, notrackAt, Packet, policiesAt, ZONE_BOTH, zonesAt,
 } from './01-records'
 import { be16 } from './10-link'
 
@@ -18,11 +18,13 @@ let notracks: u32 = 0
 let zones: u32 = 0
 export let policies: u32 = 0
 let drops: u32 = 0
+let helpers: u32 = 0
 
-export function setLists(notrack: u32, zone: u32, policy: u32, drop: u32): void {
+export function setLists(notrack: u32, zone: u32, policy: u32, helper: u32, drop: u32): void {
   notracks = notrack
   zones = zone
   policies = policy
+  helpers = helper
   drops = drop
 }
 
@@ -53,6 +55,12 @@ function chooseZone(p: Packet): void {
 /** Number of the timeout policy that the packet's new connection gets, 0 for none. Only called where there are any. */
 export function policyFor(p: Packet): u32 {
   const found = firstMatch(p, policiesAt, policies)
+  return found ? changetype<Match>(found).value : 0
+}
+
+/** The helper that the packet's new connection gets, 0 for none. */
+export function helperFor(p: Packet): u32 {
+  const found = helpers ? firstMatch(p, helpersAt, helpers) : 0
   return found ? changetype<Match>(found).value : 0
 }
 

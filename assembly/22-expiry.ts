@@ -11,6 +11,7 @@
  * collector does so at its next cycle, 1 to 60 seconds later.
  */
 import { STATUS_CONFIRMED } from './00-constants'
+import { sweepExpectations } from './23-expectations'
 import { Entry, entryAt, EVENTS_PER_PACKET, SWITCH_MAX, switched } from './01-records'
 import { entries, forgetTurnedAway, highest, isExpendable, remove, turnedAwayAt } from './21-table'
 
@@ -22,6 +23,9 @@ const SMALLEST_PIECE: u32 = 64
 const CATCH_UP: i64 = 8
 /** Entries that the sweep of one packet removes at most; leaves room among the packet's events for its own. */
 const REMOVED_AT_ONCE: u32 = EVENTS_PER_PACKET / 2
+
+/** Expectations looked at in a step. */
+const SWEPT_EXPECTATIONS: u32 = 16
 
 export let dueAt: i64 = i64.MIN_VALUE
 export let cursor: u32 = 1
@@ -46,6 +50,7 @@ function sweep(now: i64): void {
     thinning = highest
   }
   sweepEntries(now, piece * pieces, REMOVED_AT_ONCE)
+  sweepExpectations(SWEPT_EXPECTATIONS)
 }
 
 /** Looks at the next `n` entries, once round at most, and removes up to `most` that have expired. */

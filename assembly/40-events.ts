@@ -6,8 +6,8 @@
  */
 import { CHANGE_DESTROY, EVENT_DESTROY, STATUS_DYING } from './00-constants'
 import {
-  ATTACHED_EVENTS, copyEntry, copyExtras, Entry, Event, EVENT_ENTRY, EVENT_EXTRAS, EVENT_SIZE, EVENTS, eventsAt,
-  EVENTS_PER_PACKET,
+  ATTACHED_EVENTS, copyEntry, copyExtras, Entry, ENTRY_SIZE, Event, EVENT_ENTRY, EVENT_EXTRAS, EVENT_SIZE, EVENTS, eventsAt,
+  EVENTS_PER_PACKET, EXPECTATION_SIZE,
 } from './01-records'
 
 /** Whether somebody listens. */
@@ -72,6 +72,20 @@ export function tell(kind: u32, what: u16, e: Entry): void {
   event.stop = min(clock, e.deadline) // it was over when its time was, however late that is noticed
   copyEntry(at + EVENT_ENTRY, changetype<u32>(e))
   copyExtras(at + EVENT_EXTRAS, e)
+}
+
+/** Expectations are told of as what they were: their record stands where an entry would. */
+export function tellExpectation(kind: u8, record: u32, master: Entry): void {
+  if (!telling || !(master.attached & ATTACHED_EVENTS) || waiting == EVENTS) return
+  const at = eventsAt + waiting++ * EVENT_SIZE
+  const event = changetype<Event>(at)
+  event.kind = kind
+  event.changes = 0
+  event.packet = packetNumber
+  event.time = clock
+  event.stop = 0
+  memory.copy(at + EVENT_ENTRY, record, EXPECTATION_SIZE)
+  memory.copy(at + EVENT_EXTRAS, changetype<usize>(master), ENTRY_SIZE / 2) // its key and whose it was
 }
 
 export function destroyed(e: Entry): void {

@@ -3,26 +3,30 @@
  *
  * In: packets of a group, in order, with key, path and hint. Out: one row of the verdict columns each. Nothing here
  * looks at a packet twice, and nothing fails: whatever happens, a row is written.
+ *
+ * A packet whose connection has a helper stops where Linux calls it, behind the rules and before the first packet is
+ * confirmed: it is handed over to the host, which looks at its payload and lets it go on with `resume`.
  */
 import {
-  CHANGE_NEW, CHANGE_REPLY, EVENT_NEW, EVENT_UPDATE, ORIGINAL, REASON_ICMP_ERROR_TARGET, REASON_ICMP_ERROR_UNKNOWN,
+  CHANGE_HELPER, CHANGE_NEW, CHANGE_RELATED, CHANGE_REPLY, EVENT_NEW, EVENT_UPDATE, ORIGINAL, REASON_ICMP_ERROR_TARGET, REASON_ICMP_ERROR_UNKNOWN,
   REASON_NONE, REASON_TABLE_FULL, REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_INVALID, RESULT_REPEAT, RULE_DISCOVERY,
   RULE_ICMP_ERROR, RULE_NOTRACK, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, STATE_NONE, STATE_RELATED, STATE_UNTRACKED,
-  STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY, VERDICT_ASSURED,
-  PROTOCOL_SCTP, SCTP_STATE_BASE, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
+  STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_HELPER, STATUS_SEEN_REPLY, VERDICT_ASSURED,
+  PROTOCOL_GRE, PROTOCOL_SCTP, PROTOCOL_TCP, SCTP_STATE_BASE, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
   ACCOUNT_SIZE, accountOf, accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras, count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED,
-  COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, Packet, PATH_ERROR, PATH_ICMP_ERROR,
+  COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, helpedAt, Packet, PATH_ERROR, PATH_ICMP_ERROR,
   PATH_DISCOVERY, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges,
   setPolicy, startsAt, SWITCH_ACCT, SWITCH_EVENTS, SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_CONNECTION,
   VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
   VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt, ZONE_BOTH,
 } from './01-records'
-import { policies, policyFor } from './13-match'
-import { hashInZone } from './20-hash'
+import { helperFor, policies, policyFor } from './13-match'
+import { hashInZone, hashKey } from './20-hash'
 import { allocate, find, insert, isTaken, release, remove } from './21-table'
 import { sweepIfDue } from './22-expiry'
+import { applyGreKey, clearHelped, endOrphans, expectations, fulfil, grePairs, helpedOf, orphans } from './23-expectations'
 import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
 import { ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord } from './41-record'
@@ -34,6 +38,7 @@ export function classify(p: Packet, index: u32): void {
   startRecord(index)
   const now = clock
   sweepIfDue(now)
+  if (orphans) endOrphans()
   count(COUNTER_PACKETS)
   if (p.offloaded) count(COUNTER_OFFLOADED)
   if (p.ownFamily) count(COUNTER_PROTOCOLS + p.ownProtocol)
@@ -52,6 +57,7 @@ export function classify(p: Packet, index: u32): void {
 
 /** A packet with a tuple: finds or makes its entry and lets the protocol decide. */
 function track(p: Packet, index: u32, now: i64): void {
+  if (grePairs) completeGre(p)
   const found = findAlive(p, now)
   if (found) {
     const e = changetype<Entry>(found)
@@ -69,6 +75,13 @@ function track(p: Packet, index: u32, now: i64): void {
     remove(e) // the packet starts a new connection in its place
   }
   open(p, index, now)
+}
+
+/** What the headers do not say of PPTP's packets, earlier packets may have said since they were read. */
+function completeGre(p: Packet): void {
+  if (p.protocol != PROTOCOL_GRE || !applyGreKey(p)) return
+  p.hash = hashKey(p)
+  p.candidate = 0
 }
 
 /** The live entry of a packet's connection, 0 for none. One whose time is over is removed on the way. */
@@ -96,6 +109,7 @@ function open(p: Packet, index: u32, now: i64): void {
   const e = changetype<Entry>(made)
   fill(e, p)
   if (policies) choosePolicy(p, e)
+  if (helpedAt) attachHelper(p, e)
   recordBefore(e, ENTRY_MADE)
   e.deadline = now // where its first packet is ignored it is over at once
   if (!p.reason) p.reason = begin(p, e, now)
@@ -104,6 +118,14 @@ function open(p: Packet, index: u32, now: i64): void {
     return refuse(p, index, COUNTER_INVALID)
   }
   settle(p, index, e, ORIGINAL, update(p, e, ORIGINAL, now), now)
+}
+
+/** A connection that was announced has the helper that its expectation names, others the one that a match gives them. */
+function attachHelper(p: Packet, e: Entry): void {
+  clearHelped(e)
+  if (expectations) fulfil(p, e)
+  if (!(e.status & STATUS_EXPECTED)) helpedOf(e).helper = u8(helperFor(p))
+  if (helpedOf(e).helper) e.status |= STATUS_HELPER
 }
 
 function choosePolicy(p: Packet, e: Entry): void {
@@ -167,10 +189,17 @@ function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, no
     changed(CHANGE_REPLY)
   }
   if (p.dropped) return dropByRules(p, index, e, direction, state, now)
+  if (helpedAt && helpedOf(e).helper && isForHelper(p, e)) return handOver(p, index, e, direction, state)
+  confirm(p, index, e, direction, state, now)
+}
+
+/** The end of the packet's path. */
+function confirm(p: Packet, index: u32, e: Entry, direction: u32, state: u8, now: i64): void {
   if (!(e.status & STATUS_CONFIRMED)) {
     if (isTaken(e)) return clash(p, index, e, direction, state)
     insert(e)
-    changed(CHANGE_NEW)
+    changed(e.status & STATUS_EXPECTED ? CHANGE_RELATED : CHANGE_NEW)
+    if (helpedAt && helpedOf(e).helper) changed(CHANGE_HELPER)
   }
   if (telling && changes | pendingChanges(e)) tellChanges(e)
   recordAfter(e)
@@ -188,7 +217,52 @@ function clash(p: Packet, index: u32, e: Entry, direction: u32, state: u8): void
 function tellChanges(e: Entry): void {
   const all: u16 = takeChanges() | pendingChanges(e)
   setPendingChanges(e, 0)
-  tell(all & CHANGE_NEW ? EVENT_NEW : EVENT_UPDATE, all, e)
+  tell(all & (CHANGE_NEW | CHANGE_RELATED) ? EVENT_NEW : EVENT_UPDATE, all, e)
+}
+
+// The packet that was handed over to the host.
+export let handedOver: bool = false
+export let handedPacket: u32 = 0
+export let handedEntry: u32 = 0
+export let handedDirection: u32 = 0
+export let handedState: u8 = 0
+let handedIndex: u32 = 0
+
+/** TCP helpers have nothing to say of segments without data, and nobody of what was not captured. */
+// @ts-ignore: decorator
+@inline function isForHelper(p: Packet, e: Entry): bool {
+  return (e.protocol != PROTOCOL_TCP || p.payload != 0) && p.transportCaptured >= p.transportLength
+}
+
+function handOver(p: Packet, index: u32, e: Entry, direction: u32, state: u8): void {
+  handedOver = true
+  handedPacket = changetype<u32>(p)
+  handedEntry = changetype<u32>(e)
+  handedDirection = direction
+  handedState = state
+  handedIndex = index
+}
+
+/** Goes on with the packet that was handed over: its helper accepts it, or has it dropped. */
+export function resume(drop: bool): void {
+  const p = changetype<Packet>(handedPacket)
+  const e = changetype<Entry>(handedEntry)
+  handedOver = false
+  if (drop) return dropByHelper(p, handedIndex, e, handedDirection, handedState)
+  if (p.path == PATH_ICMP_ERROR) return writeRelated(p, handedIndex, e, handedDirection)
+  confirm(p, handedIndex, e, handedDirection, handedState, clock)
+}
+
+/** The verdict stands, but Linux drops the packet: it confirms nothing, and what it changed is told by the next one. */
+function dropByHelper(p: Packet, index: u32, e: Entry, direction: u32, state: u8): void {
+  if (!(e.status & STATUS_CONFIRMED)) {
+    release(e)
+    return writeRow(p, index, state, REASON_NONE, u8(direction) + 1, VERDICT_DROPPED)
+  }
+  setPendingChanges(e, pendingChanges(e) | takeChanges())
+  recordAfter(e)
+  writeEntry(p, index, state, e, direction, clock)
+  column8(VERDICT_FLAGS, index, load<u8>(verdictAt + VERDICT_FLAGS * batchSize + index) | VERDICT_DROPPED)
 }
 
 /** A packet that rules drop behind the tracker confirms nothing; what it changed is told by the next one that passes. */
@@ -220,14 +294,29 @@ function dropByRules(p: Packet, index: u32, e: Entry, direction: u32, state: u8,
 /** An ICMP error: related to the connection of the packet it quotes; nothing about that connection changes. */
 function relate(p: Packet, index: u32, now: i64): void {
   recordRule(RULE_ICMP_ERROR)
+  if (grePairs) completeQuotedGre(p)
   const found = findAlive(p, now)
   if (!found) p.reason = REASON_ICMP_ERROR_UNKNOWN
   else if (!p.atSender) p.reason = REASON_ICMP_ERROR_TARGET
   if (p.reason) return refuse(p, index, COUNTER_ERROR)
   const e = changetype<Entry>(found)
+  const direction = directionOf(p, e)
   recordBefore(e, ENTRY_FOUND)
+  // Linux shows a helper errors that count as of the original direction.
+  if (helpedAt && helpedOf(e).helper && direction == ORIGINAL) return handOver(p, index, e, direction, STATE_RELATED)
+  writeRelated(p, index, e, direction)
+}
+
+function writeRelated(p: Packet, index: u32, e: Entry, direction: u32): void {
   recordAfter(e)
-  writeEntry(p, index, STATE_RELATED, e, directionOf(p, e), now)
+  writeEntry(p, index, STATE_RELATED, e, direction, clock)
+}
+
+/** The quoted packet's key is looked up from its own sender's side. */
+function completeQuotedGre(p: Packet): void {
+  p.side ^= 1
+  completeGre(p)
+  p.side ^= 1
 }
 
 function refuse(p: Packet, index: u32, counter: u32): void {

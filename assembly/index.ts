@@ -12,10 +12,10 @@
  * then packet by packet in order. What is looked up ahead is a hint only; every packet sees the table as the packet
  * before it left it. How packets are split into batches and groups changes nothing.
  */
-import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE } from './00-constants'
+import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
   accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, entryAt, ENTRY_SIZE, eventsAt, extrasAt, GROUP, hashKeysAt,
-  historiesAt, indexAt, inputAt, LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
+  expectationIndexAt, expectationsAt, grePairsAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt, LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
   PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt, secondsAt,
   settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
@@ -30,10 +30,16 @@ import { hashKey } from './20-hash'
 import { bucketOf, entries, find, highest, remove, setDirectional, suggest } from './21-table'
 import { sweepAll } from './22-expiry'
 import {
+  addExpectation, destroyGre, endOrphans, expectationAt, findExpectationOf, helpedOf, highestExpectation, mapGreKeys,
+  removeExpectation, sweepExpectations, unmapGreKeys,
+} from './23-expectations'
+import {
   clock, forgetEvents, packetNumber, passTime, room, roomForPacket, setTelling, tell, waiting,
 } from './40-events'
 import { setRecording } from './41-record'
-import { classify } from './50-track'
+import {
+  classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, resume,
+} from './50-track'
 
 export { nextUsedBucket } from './21-table'
 export { layoutFingerprint, loadLife, saveLife } from './60-snapshot'
@@ -47,8 +53,8 @@ export const VERSION: u32 = 1
  * @param parts WITH_ flags
  * @returns false where it does not fit
  */
-export function createCore(maxConnections: u32, batch: u32, input: u32, parts: u32): bool {
-  const bytes = layOut(maxConnections, batch, input, FRAGMENT_BYTES, parts)
+export function createCore(maxConnections: u32, maxExpectations: u32, batch: u32, input: u32, parts: u32): bool {
+  const bytes = layOut(maxConnections, maxExpectations, batch, input, FRAGMENT_BYTES, parts)
   if (!bytes) return false
   const pages = i32((bytes + 0xffff) >> 16)
   const missing = pages - memory.size()
@@ -89,6 +95,11 @@ export function regionAt(region: u32): u32 {
     case 25: return historiesAt
     case 26: return provenanceAt
     case 27: return buckets
+    case 28: return helpersAt
+    case 29: return helpedAt
+    case 30: return expectationsAt
+    case 31: return expectationIndexAt
+    case 32: return grePairsAt
   }
   return 0
 }
@@ -99,9 +110,11 @@ let checksumMode: u32 = 0
 let inputBase: u32 = 0
 
 /** How checksums are taken, how many matches each list has, whether some zone applies to one direction only. */
-export function configure(checksums: u32, notrack: u32, zone: u32, policy: u32, drop: u32, directional: bool): void {
+export function configure(
+  checksums: u32, notrack: u32, zone: u32, policy: u32, helper: u32, drop: u32, directional: bool,
+): void {
   checksumMode = checksums
-  setLists(notrack, zone, policy, drop)
+  setLists(notrack, zone, policy, helper, drop)
   setDirectional(directional)
 }
 
@@ -116,7 +129,8 @@ export function listen(on: bool): void {
  * @param base offset, as the column counts, of the input's first byte
  * @param recorded whether records are kept of them
  * @param goOn the call before stopped at `from` for its events to be read: the group at hand is finished first
- * @returns the first packet not classified: `to`, or less where events must be read first
+ * @returns the first packet not classified: `to`, or less where events must be read first, or where that packet is handed
+ * over to its helper (`isHandedOver`)
  */
 export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): u32 {
   setRecording(recorded)
@@ -132,9 +146,82 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
     for (; groupLeft > 0; groupLeft--, from++) {
       if (!roomForPacket()) return from
       classify(packetAt(groupSize - groupLeft), from)
+      if (handedOver) return from
     }
   }
   return from
+}
+
+// A packet that is handed over: what its helper sees.
+
+export function isHandedOver(): bool {
+  return handedOver
+}
+
+/** Where its payload starts, what follows the TCP header, the UDP header or as much of another. */
+export function payloadAt(): u32 {
+  const p = changetype<Packet>(handedPacket)
+  return p.transport + payloadOffset(p)
+}
+
+/** Bytes of payload that were captured. */
+export function payloadLength(): u32 {
+  const p = changetype<Packet>(handedPacket)
+  const there = min(p.transportCaptured, p.transportLength)
+  const offset = payloadOffset(p)
+  return there > offset ? there - offset : 0
+}
+
+const UDP_HEADER: u32 = 8
+
+function payloadOffset(p: Packet): u32 {
+  return p.ownProtocol == PROTOCOL_TCP ? p.transportLength - p.payload : UDP_HEADER
+}
+
+/** Its TCP sequence number. */
+export function payloadSeq(): u32 {
+  return changetype<Packet>(handedPacket).seq
+}
+
+/** Direction (bit 0) and state (from bit 8 on). */
+export function handedFlags(): u32 {
+  return handedDirection | u32(handedState) << 8
+}
+
+export function handedSlot(): u32 {
+  return (handedEntry - entriesAt) >> 7
+}
+
+/** Lets it go on, or drops it. The next `run` begins with the packet behind it and `goOn`. */
+export function resumePacket(drop: bool): void {
+  resume(drop)
+  if (groupLeft) groupLeft--
+}
+
+/** Sets what is left to a connection, until its next packet sets it again. */
+export function setTimeLeft(slot: u32, nanoseconds: i64): void {
+  const e = entryAt(slot)
+  if (!(e.status & STATUS_FIXED_TIMEOUT)) e.deadline = clock + nanoseconds
+}
+
+export { addExpectation, destroyGre, findExpectationOf, mapGreKeys, unmapGreKeys }
+
+export function expectationSlots(): u32 {
+  return highestExpectation
+}
+
+export function removeExpectationAt(slot: u32): void {
+  removeExpectation(expectationAt(slot))
+}
+
+/** Takes expectations whose time is over out of their lists. */
+export function expireExpectations(): void {
+  sweepExpectations(highestExpectation)
+}
+
+/** The first expectation of a connection; its record names the next. */
+export function firstExpectationOf(slot: u32): u32 {
+  return helpedOf(entryAt(slot)).expectations
 }
 
 /** Packets of the group in the scratch, and how many of them were not classified yet. */
@@ -250,7 +337,9 @@ function suggestGroup(n: u32): void {
 export function advance(time: i64): bool {
   passTime(time)
   const most = room()
-  return sweepAll(clock, most) < most
+  const done = sweepAll(clock, most) < most
+  if (done) endOrphans()
+  return done
 }
 
 export function eventsWaiting(): u32 {
@@ -330,4 +419,5 @@ export function setLabels(slot: u32, low: i64, high: i64): void {
 /** Removes a connection. */
 export function removeSlot(slot: u32): void {
   remove(entryAt(slot))
+  endOrphans()
 }

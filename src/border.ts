@@ -9,11 +9,14 @@ import { formatIpv4, formatIpv6 } from './format/address.js'
 import type { CompiledMatch } from './match.js'
 import { DIRECTIONS, EVENTS, SCTP_STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES } from './names.js'
 import { FIXED_TIMEOUTS, SYSCTLS } from './sysctl.js'
-import type { Connection, ConnectionEvent, ConnectionEventKind, TcpInfo, TcpSide, Tuple, VerdictBatch } from './types.js'
+import type {
+  Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind, TcpInfo, TcpSide, Tuple,
+  VerdictBatch,
+} from './types.js'
 
 const VERSION = 1
 /** Side arrays that a core may have (WITH_ flags). */
-const PARTS = { explain: 1, acct: 2, timestamp: 4, labels: 8, history: 16 } as const
+const PARTS = { explain: 1, acct: 2, timestamp: 4, labels: 8, history: 16, helpers: 32 } as const
 /** Bytes of packets that the core takes at a time. */
 const INPUT_SIZE = 512 * 1024
 /** More of one packet is not read by the core. */
@@ -34,6 +37,7 @@ const REPORTED_COUNTERS = 352
 const LIFE_SIZE = 64
 /** Where a life has the highest slot. */
 const LIFE_HIGHEST = 32
+const LIFE_LAST_ID = 40
 const BUCKET_SIZE = 64
 /** Bytes of one record of each side array, by the option that it comes with. */
 const SIDE_ARRAYS = [
@@ -45,19 +49,32 @@ const SCTP = 132
 const UDP = 17
 const WITH_PORTS: readonly number[] = [6, 17, SCTP, 136]
 
+const EVENT_KINDS = [
+  'new', 'update', 'destroy', 'expectation-new', 'expectation-destroy',
+] as const satisfies readonly (ConnectionEventKind | ExpectationEventKind)[]
+
+const EXPECTATION_SIZE = 96
+const HELPED_SIZE = 16
+const PERMANENT = 1
+const INACTIVE = 2
+/** What becomes of a new expectation, in the core's order. */
+const ADDED = ['added', 'already', 'busy', 'full'] as const
+
 /** Numbers of the regions, as `regionAt` counts them. */
 const Region = {
   settings: 0, switches: 1, hashKeys: 2, counters: 3, notrack: 4, drop: 5, offset: 6, length: 7, wireLength: 8, seconds: 9,
   nanoseconds: 10, linkType: 11, verdict: 12, records: 13, events: 14, input: 15, index: 16, entries: 17, zones: 18,
   policies: 19, extras: 20, life: 21, accounts: 22, starts: 23, labels: 24, histories: 25, provenance: 26, buckets: 27,
+  helpers: 28, helped: 29, expectations: 30, expectationIndex: 31, grePairs: 32,
 } as const
 
 interface Exports {
   readonly memory: WebAssembly.Memory
   readonly VERSION: WebAssembly.Global
-  createCore(maxConnections: number, batch: number, input: number, parts: number): number
+  createCore(maxConnections: number, maxExpectations: number, batch: number, input: number, parts: number): number
   regionAt(region: number): number
-  configure(checksums: number, notrack: number, zone: number, policy: number, drop: number, directional: number): void
+  configure(
+    checksums: number, notrack: number, zone: number, policy: number, helper: number, drop: number, directional: number): void
   listen(on: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
   runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
@@ -74,6 +91,23 @@ interface Exports {
   gatherExtras(slot: number): void
   setMark(slot: number, mark: number): void
   setLabels(slot: number, low: bigint, high: bigint): void
+  isHandedOver(): number
+  payloadAt(): number
+  payloadLength(): number
+  payloadSeq(): number
+  handedFlags(): number
+  handedSlot(): number
+  resumePacket(drop: number): void
+  setTimeLeft(slot: number, nanoseconds: bigint): void
+  addExpectation(master: number, skipMaster: number, limit: number): number
+  findExpectationOf(zone: number): number
+  removeExpectationAt(slot: number): void
+  expireExpectations(): void
+  expectationSlots(): number
+  firstExpectationOf(slot: number): number
+  mapGreKeys(master: number, direction: number): number
+  unmapGreKeys(master: number): void
+  destroyGre(zone: number): void
   nextUsedBucket(from: number): number
   layoutFingerprint(): number
   saveLife(): void
@@ -121,6 +155,25 @@ export interface SideProvenance {
   readonly window: number
 }
 
+/** An expectation as the core takes it: addresses are 16 bytes, IPv4 mapped into IPv6. */
+export interface ExpectationRecord {
+  readonly family: 4 | 6
+  readonly protocol: number
+  readonly src: Uint8Array
+  readonly srcMask: Uint8Array
+  readonly sport: number
+  readonly sportMask: number
+  readonly dst: Uint8Array
+  readonly dport: number
+  readonly class: number
+  readonly permanent: boolean
+  readonly inactive: boolean
+  /** Numbers of the helper that makes it and of that which its connection gets, 0 for none. */
+  readonly helper: number
+  readonly assigns: number
+  readonly timeoutNs: bigint
+}
+
 /** Which side arrays a core has. */
 export type Parts = Readonly<Record<keyof typeof PARTS, boolean>>
 
@@ -132,6 +185,7 @@ export interface Rules {
   readonly drop: readonly CompiledMatch[]
   readonly zones: readonly { match: CompiledMatch; id: number; direction: 'both' | 'original' | 'reply' }[]
   /** Timeouts in seconds by their place; the sysctls' where left out. */
+  readonly helpers: readonly { match: CompiledMatch; helper: number }[]
   readonly policies: readonly { match: CompiledMatch; timeouts: ReadonlyMap<number, number> }[]
 }
 
@@ -157,10 +211,15 @@ export class Core {
   #listening = false
   #drain: () => void = () => {}
 
-  constructor(module: WebAssembly.Module, maxConnections: number, batchSize: number, parts: Parts) {
+  /** Names of the helpers by their numbers, from 1 on, and of the classes of each. */
+  helperNames: readonly { readonly name: string; readonly classes: readonly string[] }[] = []
+  /** Looks at the packet that is handed over; whether to drop it. */
+  inspect: () => boolean = () => false
+
+  constructor(module: WebAssembly.Module, maxConnections: number, maxExpectations: number, batchSize: number, parts: Parts) {
     const exports = instantiate(module)
     const wanted = Object.entries(PARTS).reduce((sum, [name, bit]) => parts[name as keyof Parts] ? sum | bit : sum, 0)
-    if (!exports.createCore(maxConnections, batchSize, INPUT_SIZE, wanted)) {
+    if (!exports.createCore(maxConnections, maxExpectations, batchSize, INPUT_SIZE, wanted)) {
       throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections}`)
     }
     this.#exports = exports
@@ -219,8 +278,8 @@ export class Core {
 
   /** Sets the rules; timeout policies take the rest of their timeouts from the sysctls as they are now. */
   configure(rules: Rules): void {
-    const { notrack, drop, zones, policies } = rules
-    for (const list of [notrack, drop, zones, policies]) {
+    const { notrack, drop, zones, policies, helpers } = rules
+    for (const list of [notrack, drop, zones, policies, helpers]) {
       if (list.length > MATCHES) throw new ConntrackError('invalid-argument', `more than ${MATCHES} matches in one list`)
     }
     notrack.forEach((match, i) => this.#writeMatch(this.#at.notrack + i * MATCH_SIZE, match))
@@ -233,9 +292,10 @@ export class Core {
       this.#writeMatch(this.#at.policies + i * MATCH_SIZE, match, i + 1)
       this.#writePolicy(i + 1, timeouts)
     })
+    helpers.forEach(({ match, helper }, i) => this.#writeMatch(this.#at.helpers + i * MATCH_SIZE, match, helper))
     const directional = zones.some(({ id, direction }) => id !== 0 && direction !== 'both')
     this.#exports.configure(
-      rules.checksums, notrack.length, zones.length, policies.length, drop.length, directional ? 1 : 0)
+      rules.checksums, notrack.length, zones.length, policies.length, helpers.length, drop.length, directional ? 1 : 0)
   }
 
   #writePolicy(policy: number, timeouts: ReadonlyMap<number, number>): void {
@@ -282,6 +342,10 @@ export class Core {
       const input = this.#load(batch, from, count)
       for (let goOn = 0; from < input.to; goOn = 1) {
         from = this.#exports.run(from, input.to, input.base, recorded ? 1 : 0, goOn)
+        if (this.#exports.isHandedOver()) {
+          this.#resume()
+          from++
+        }
         if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
       }
     }
@@ -298,9 +362,14 @@ export class Core {
     const length = Math.min(bytes.length, MAX_PACKET)
     this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
     this.#exports.runOne(length, wireLength, linkType, time, 1)
+    if (this.#exports.isHandedOver()) this.#resume()
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
     this.#verdicts.count = 1
     return this.#verdicts
+  }
+
+  #resume(): void {
+    this.#exports.resumePacket(this.inspect() ? 1 : 0)
   }
 
   /**
@@ -442,18 +511,21 @@ export class Core {
   }
 
   /** Reads and forgets the events that wait. */
-  events(): ConnectionEvent[] {
+  events(): (ConnectionEvent | ExpectationEvent)[] {
     const waiting = this.#exports.eventsWaiting()
-    const events: ConnectionEvent[] = []
+    const events: (ConnectionEvent | ExpectationEvent)[] = []
     for (let i = 0; i < waiting; i++) events.push(this.#event(this.#at.events + i * EVENT_SIZE))
     this.#exports.eventsRead()
     return events
   }
 
-  #event(at: number): ConnectionEvent {
+  #event(at: number): ConnectionEvent | ExpectationEvent {
     const view = this.#view
     const time = view.getBigInt64(at + 16, true)
-    const kind = (['new', 'update', 'destroy'] as const satisfies readonly ConnectionEventKind[])[view.getUint32(at, true)]
+    const kind = EVENT_KINDS[view.getUint32(at, true)]
+    if (kind === 'expectation-new' || kind === 'expectation-destroy') {
+      return { kind, time, packet: view.getUint32(at + 8, true), expectation: this.#expectation(at + 32, at + 160, time) }
+    }
     const stop = kind === 'destroy' ? view.getBigInt64(at + 24, true) : null
     return {
       kind,
@@ -524,6 +596,7 @@ export class Core {
     const attached = view.getUint8(at + 75)
     const account = attached & ATTACHED_ACCOUNT ? extras : null
     const start = attached & ATTACHED_START ? extras : null
+    const helpers = this.parts.helpers ? extras : null
     const status = view.getUint16(at + 48, true)
     const protocol = view.getUint8(at + 36)
     const tcp = protocol === 6
@@ -541,8 +614,8 @@ export class Core {
       assured: (status & 4) !== 0,
       seenReply: (status & 2) !== 0,
       timeoutMs: Math.max(0, Math.floor(left / 1e6)),
-      helper: null,
-      master: null,
+      helper: helpers !== null ? this.helperNames[view.getUint8(helpers + 44) - 1]?.name ?? null : null,
+      master: helpers !== null ? view.getUint32(helpers + 40, true) || null : null,
       tcpState: tcp ? TCP_STATES[view.getUint8(at + 50)] : null,
       sctpState: protocol === SCTP ? SCTP_STATES[view.getUint8(at + 50)] : null,
       tcp: tcp ? this.#tcp(at) : null,
@@ -644,6 +717,159 @@ export class Core {
       last = bucket
     }
     return true
+  }
+
+  // Expectations, and what helpers see and do
+
+  /** The packet that is handed over; the payload is a view of the core's memory. */
+  handed(): { payload: Uint8Array; direction: 'original' | 'reply'; state: number; seq: number; slot: number } {
+    const exports = this.#exports
+    const at = exports.payloadAt() >>> 0
+    const flags = exports.handedFlags()
+    return {
+      payload: this.#bytes.subarray(at, at + (exports.payloadLength() >>> 0)),
+      direction: flags & 1 ? 'reply' : 'original',
+      state: flags >> 8,
+      seq: exports.payloadSeq() >>> 0,
+      slot: exports.handedSlot() >>> 0,
+    }
+  }
+
+  /** Number of the helper of a connection, 0 for none. */
+  helperOf(slot: number): number {
+    return this.#view.getUint8(this.#at.helped + slot * HELPED_SIZE + 12)
+  }
+
+  /** Number of what its helper remembers of it, 0 for nothing yet. */
+  helperState(slot: number): number {
+    return this.#view.getUint32(this.#at.helped + slot * HELPED_SIZE + 8, true)
+  }
+
+  setHelperState(slot: number, number: number): void {
+    this.#view.setUint32(this.#at.helped + slot * HELPED_SIZE + 8, number, true)
+  }
+
+  /** Id of a connection; that of one whose first packet is on its way is the next to be given. */
+  idOf(slot: number): number {
+    this.#exports.saveLife()
+    const id = this.#view.getUint32(this.#entry(slot) + 52, true)
+    return id || this.#view.getUint32(this.#at.life + LIFE_LAST_ID, true) + 1
+  }
+
+  setTimeLeft(slot: number, nanoseconds: bigint): void {
+    this.#exports.setTimeLeft(slot, nanoseconds)
+  }
+
+  /** Adds an expectation for the connection in a slot. */
+  addExpectation(master: number, what: ExpectationRecord, skipMaster: boolean, limit: number): typeof ADDED[number] {
+    this.#writeExpectation(what)
+    return ADDED[this.#exports.addExpectation(master, skipMaster ? 1 : 0, limit)]
+  }
+
+  /** Slot of the expectation that a tuple would match, 0 for none. */
+  findExpectation(what: ExpectationRecord, zone: number): number {
+    this.#writeExpectation(what)
+    return this.#exports.findExpectationOf(zone) >>> 0
+  }
+
+  mapGreKeys(master: number, direction: 'original' | 'reply', tuple: ExpectationRecord): boolean {
+    this.#writeExpectation(tuple)
+    return this.#exports.mapGreKeys(master, direction === 'original' ? 0 : 1) !== 0
+  }
+
+  unmapGreKeys(master: number): void {
+    this.#exports.unmapGreKeys(master)
+  }
+
+  destroyGre(tuple: ExpectationRecord, zone: number): void {
+    this.#writeExpectation(tuple)
+    this.#exports.destroyGre(zone)
+  }
+
+  /** Record 0 is where the core looks for what it is asked for. */
+  #writeExpectation(what: ExpectationRecord): void {
+    const view = this.#view
+    const at = this.#at.expectations
+    const address = (bytes: Uint8Array, to: number) => this.#bytes.set(bytes, to)
+    this.#bytes.fill(0, at, at + EXPECTATION_SIZE)
+    address(what.src, at)
+    address(what.srcMask, at + 16)
+    address(what.dst, at + 32)
+    view.setUint16(at + 48, what.sport, true)
+    view.setUint16(at + 50, what.sportMask, true)
+    view.setUint16(at + 52, what.dport, true)
+    view.setUint8(at + 56, what.protocol)
+    view.setUint8(at + 57, what.family)
+    view.setUint8(at + 58, what.class)
+    view.setUint8(at + 59, (what.permanent ? PERMANENT : 0) | (what.inactive ? INACTIVE : 0))
+    view.setUint8(at + 60, what.helper)
+    view.setUint8(at + 61, what.assigns)
+    view.setBigInt64(at + 64, this.now + what.timeoutNs, true)
+  }
+
+  /** Slots of the expectations of a connection, newest first. */
+  *expectationsOf(slot: number): Iterable<number> {
+    for (let at = this.#exports.firstExpectationOf(slot) >>> 0; at; at = this.#view.getUint32(this.#expectationAt(at) + 88, true)) yield at
+  }
+
+  /** Slots of all expectations, oldest first. */
+  expectationSlots(): number[] {
+    if (!this.parts.helpers) return []
+    this.#exports.expireExpectations()
+    const id = (slot: number) => this.#view.getUint32(this.#expectationAt(slot) + 72, true)
+    const slots: number[] = []
+    const highest = this.#exports.expectationSlots() >>> 0
+    for (let slot = 1; slot <= highest; slot++) if (this.#bytes[this.#expectationAt(slot) + 62]) slots.push(slot)
+    return slots.sort((a, b) => id(a) - id(b))
+  }
+
+  expectation(slot: number): Expectation {
+    const at = this.#expectationAt(slot)
+    return this.#expectation(at, this.#entry(this.#view.getUint32(at + 76, true)), this.now)
+  }
+
+  removeExpectation(slot: number): void {
+    this.#exports.removeExpectationAt(slot)
+  }
+
+  activateExpectation(slot: number, timeoutNs: bigint): void {
+    const at = this.#expectationAt(slot)
+    this.#bytes[at + 59] &= ~INACTIVE
+    this.#view.setBigInt64(at + 64, this.now + timeoutNs, true)
+  }
+
+  #expectationAt(slot: number): number {
+    return this.#at.expectations + slot * EXPECTATION_SIZE
+  }
+
+  #expectation(at: number, master: number, now: bigint): Expectation {
+    const view = this.#view
+    const protocol = view.getUint8(at + 56)
+    const family = view.getUint8(at + 57) === 4 ? 4 : 6
+    const text = (from: number) => family === 4 ? formatIpv4(this.#bytes, from + 12) : formatIpv6(this.#bytes, from)
+    const [sport, dport] = [view.getUint16(at + 48, true), view.getUint16(at + 52, true)]
+    const ports = protocol === GRE ? { srcKey: sport, dstKey: dport } : { sport, dport }
+    const maker = this.helperNames[view.getUint8(at + 60) - 1]
+    const number = view.getUint8(at + 58)
+    const flags = view.getUint8(at + 59)
+    return {
+      id: view.getUint32(at + 72, true),
+      tuple: { family, protocol, src: text(at), dst: text(at + 32), ...ports },
+      mask: {
+        src: text(at + 16), dst: family === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+        sport: view.getUint16(at + 50, true), dport: 0xffff,
+      },
+      zone: view.getUint16(at + 54, true),
+      timeoutMs: Math.max(0, Math.floor(Number(view.getBigInt64(at + 64, true) - now) / 1e6)),
+      master: view.getUint32(at + 92, true),
+      masterTuple: this.#tuple(master, view.getUint8(master + 51), false),
+      helper: maker?.name ?? '',
+      class: number,
+      className: maker?.classes[number] ?? '',
+      assigns: this.helperNames[view.getUint8(at + 61) - 1]?.name ?? null,
+      permanent: (flags & PERMANENT) !== 0,
+      inactive: (flags & INACTIVE) !== 0,
+    }
   }
 
   #labels(at: number): number[] {

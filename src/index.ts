@@ -1,6 +1,6 @@
 /** `conntrack-wasm`: Linux connection tracking, wherever JavaScript runs. */
 export { createTracker, restoreTracker, Tracker } from './tracker.js'
-export type { ChecksumMode, ConnectionListener, PacketInfo, TrackerOptions } from './tracker.js'
+export type { ChecksumMode, ConnectionListener, ExpectationListener, HelperRule, PacketInfo, TrackerOptions } from './tracker.js'
 export { BATCH_SIZE, packetBatch } from './batch.js'
 export type { PacketBatch } from './batch.js'
 export { ConntrackError } from './errors.js'
@@ -14,4 +14,5 @@ export {
 export type { Reason, State } from './names.js'
 export { SYSCTLS } from './sysctl.js'
 export type { Sysctl } from './sysctl.js'
+export type * from './helpers/helper.js'
 export type * from './types.js'

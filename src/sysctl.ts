@@ -25,6 +25,7 @@ export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
   acct: flag(0, 5),
   checksum: flag(1, 4),
   events: flag(2, 7, 2),
+  expect_max: { initial: 4096, min: 1, max: 1 << 20, switch: 9 },
   frag6_timeout: seconds(60, 29),
   generic_timeout: seconds(600, 16),
   gre_timeout: seconds(30, 17),

@@ -5,8 +5,10 @@ import { coreModule } from './core-module.js'
 import { ConntrackError } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
+import { flatten, HelperHost } from './helper-host.js'
+import type { Helper } from './helpers/helper.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
-import { addressBytes, compileMatch, protocolNumber } from './match.js'
+import { addressBytes, compileMatch, protocolNumber, type CompiledMatch } from './match.js'
 import {
   DIRECTIONS, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, type Reason,
   type State,
@@ -14,7 +16,7 @@ import {
 import { bad, decodeSnapshot, encodeSnapshot } from './snapshot.js'
 import { SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
-  Connection, ConnectionEvent, ConnectionEventKind, Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
+  Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind, Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
   VerdictBatch, ZoneRule,
 } from './types.js'
 
@@ -41,6 +43,13 @@ export interface TrackerOptions {
   readonly zone?: number | readonly ZoneRule[]
   /** Timeouts of new connections by match: the first that fits counts, the sysctls where none does; 64 at most. */
   readonly timeouts?: readonly TimeoutPolicy[]
+  /**
+   * Protocol helpers (`conntrack-wasm/helpers`): none unless asked for, as Linux does. Each is for new connections to its
+   * ports; `{ helper, match }` assigns one by match instead. The first that fits counts; 64 matches at most.
+   */
+  readonly helpers?: readonly (Helper | readonly Helper[] | HelperRule)[]
+  /** Told of the first error that each helper throws; `console.warn` otherwise. */
+  readonly onHelperError?: (error: unknown, helper: string) => void
   /** Connections have 128 labels, for `setLabels`; 16 bytes a connection. */
   readonly labels?: boolean
   /** Connections have Zeek's history and state (`history`, `connState`); 32 bytes a connection. */
@@ -58,9 +67,16 @@ export interface TrackerOptions {
   readonly module?: WebAssembly.Module
 }
 
+/** Gives a helper to new connections by match. */
+export interface HelperRule {
+  readonly helper: Helper
+  readonly match: PacketMatch
+}
+
 /** The names of all options: what is not among them is refused, not overlooked. */
 const OPTIONS: readonly string[] = Object.keys({
-  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, zone: 0, timeouts: 0, labels: 0, history: 0, checksum: 0,
+  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, zone: 0, timeouts: 0, helpers: 0,
+  onHelperError: 0, labels: 0, history: 0, checksum: 0,
   batchSize: 0, explain: 0, module: 0,
 } satisfies Record<keyof TrackerOptions, 0>)
 
@@ -75,6 +91,9 @@ export interface PacketInfo {
 }
 
 export type ConnectionListener = (event: ConnectionEvent) => void
+export type ExpectationListener = (event: ExpectationEvent) => void
+
+type Listeners = Record<ConnectionEventKind, Set<ConnectionListener>> & Record<ExpectationEventKind, Set<ExpectationListener>>
 
 /** Places of the core's counters (COUNTER_ in assembly/01-records.ts). */
 const Counter = {
@@ -120,9 +139,13 @@ interface Description {
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
 export class Tracker implements Disposable {
   readonly #core: Core
-  readonly #listeners: Record<ConnectionEventKind, Set<ConnectionListener>> = { new: new Set(), update: new Set(), destroy: new Set() }
+  readonly #listeners: Listeners = {
+    new: new Set(), update: new Set(), destroy: new Set(), 'expectation-new': new Set(), 'expectation-destroy': new Set(),
+  }
+  readonly #helpers: HelperHost
   readonly #sysctl: Record<string, number> = {}
   readonly #explain: boolean
+  readonly #maxExpectations: number
   readonly #maxConnections: number
   /** What it was made with, as snapshots have it. */
   readonly #made: TrackerOptions
@@ -146,12 +169,18 @@ export class Tracker implements Disposable {
       const known = sysctlName(name)
       return [known, sysctlValue(known, value)] as const
     })
+    const assigned = compileHelpers(options.helpers)
+    const helpers = flatten(assigned.map(({ helper }) => helper))
+    const helperRules = assigned.map(({ helper, match }) => ({
+      match, helper: helpers.findIndex(({ name }) => name === helper.name) + 1,
+    }))
     const rules: Rules = {
       checksums: mode,
       notrack: list('notrack', options.notrack).map(compileMatch),
       drop: list('drop', options.drop).map(compileMatch),
       zones: compileZones(options.zone),
       policies: list('timeouts', options.timeouts).map(compilePolicy),
+      helpers: helperRules,
     }
     for (const [name, { initial }] of Object.entries(SYSCTLS)) this.#sysctl[name] = initial
     for (const [name, value] of sysctl) this.#sysctl[name] = value
@@ -159,13 +188,18 @@ export class Tracker implements Disposable {
     if (!sysctl.some(([name]) => name === 'max')) this.#sysctl.max = this.#maxConnections
     this.#checkSysctl('max', this.#sysctl.max)
     this.#explain = options.explain ?? false
-    this.#core = new Core(options.module ?? coreModule, this.#maxConnections, batchSize, {
+    this.#core = new Core(options.module ?? coreModule, this.#maxConnections, this.#sysctl.expect_max, batchSize, {
       explain: this.#explain,
       acct: this.#sysctl.acct === 1,
       timestamp: this.#sysctl.timestamp === 1,
       labels: options.labels ?? false,
       history: options.history ?? false,
+      helpers: helpers.length > 0,
     })
+    this.#maxExpectations = this.#sysctl.expect_max
+    this.#helpers = new HelperHost(this.#core, helpers, options.onHelperError ?? ((error, helper) => {
+      console.warn(`conntrack-wasm: helper ${helper}:`, error)
+    }))
     for (const [name, value] of Object.entries(this.#sysctl)) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
     this.#core.configure(rules)
@@ -282,6 +316,12 @@ export class Tracker implements Disposable {
     return slot ? this.#core.connection(slot) : null
   }
 
+  /** What connections have announced and nobody has opened yet, in the order in which it was announced. */
+  expectations(): Expectation[] {
+    this.#enter()
+    return this.#core.expectationSlots().map(slot => this.#core.expectation(slot))
+  }
+
   /**
    * The live connection that a tuple belongs to, in either direction, or `null`.
    *
@@ -373,6 +413,7 @@ export class Tracker implements Disposable {
       inserts: counter(Counter.confirmed),
       deletes: counter(Counter.removed),
       maxConnections: this.#maxConnections,
+      helperErrors: this.#helpers.errors,
       offloadedChecksums: counter(Counter.offloaded),
       counters: {
         found: 0,
@@ -450,6 +491,9 @@ export class Tracker implements Disposable {
     if (name === 'max' && value > this.#maxConnections) {
       throw new ConntrackError('sysctl-range', `sysctl max: ${value} is more than maxConnections, ${this.#maxConnections}`)
     }
+    if (name === 'expect_max' && value > this.#maxExpectations) {
+      throw new ConntrackError('sysctl-range', `sysctl expect_max: ${value} is more than at creation, ${this.#maxExpectations}`)
+    }
     if ((name === 'acct' || name === 'timestamp') && value === 1 && !this.#core.parts[name]) {
       throw invalid(`${name} takes memory for each connection: a tracker made without cannot have it later`)
     }
@@ -461,9 +505,11 @@ export class Tracker implements Disposable {
    *
    * @returns a function that takes the listener off again
    */
-  on(kind: ConnectionEventKind, listener: ConnectionListener): () => void {
+  on(kind: ConnectionEventKind, listener: ConnectionListener): () => void
+  on(kind: ExpectationEventKind, listener: ExpectationListener): () => void
+  on(kind: ConnectionEventKind | ExpectationEventKind, listener: ConnectionListener | ExpectationListener): () => void {
     this.#open()
-    const listeners = Object.hasOwn(this.#listeners, kind) ? this.#listeners[kind] : null
+    const listeners = Object.hasOwn(this.#listeners, kind) ? this.#listeners[kind] as Set<typeof listener> : null
     if (!listeners || typeof listener !== 'function') throw invalid(`there are no '${String(kind)}' events to listen to`)
     listeners.add(listener)
     this.#core.listen(true, this.#deliver)
@@ -474,7 +520,7 @@ export class Tracker implements Disposable {
   }
 
   /**
-   * All events from now on, in order, for `for await`. It ends when the tracker is closed, or by leaving the loop.
+   * All events of connections from now on, in order, for `for await`. It ends when the tracker is closed, or by leaving the loop.
    *
    * Packets are tracked without waiting for whoever reads: where more than `capacity` events wait, the next are lost, and
    * the loop is told so by a ConntrackError `events-lost` after those that were kept.
@@ -502,15 +548,15 @@ export class Tracker implements Disposable {
     this.#busy = true
     try {
       for (const event of this.#core.events()) {
-        for (const stream of this.#streams) stream.push(event)
-        for (const listener of this.#listeners[event.kind]) this.#call(listener, event)
+        if ('connection' in event) for (const stream of this.#streams) stream.push(event)
+        for (const listener of this.#listeners[event.kind]) this.#call(listener as (event: unknown) => void, event)
       }
     } finally {
       this.#busy = false
     }
   }
 
-  #call(listener: ConnectionListener, event: ConnectionEvent): void {
+  #call(listener: (event: unknown) => void, event: unknown): void {
     try {
       listener(event)
     } catch (error) {
@@ -624,6 +670,21 @@ function transportBytes(protocol: number, tuple: TupleQuery): Uint8Array {
 function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {
   if (value === undefined || Array.isArray(value)) return value ?? []
   throw invalid(`${name} must be an array`)
+}
+
+/** The matches by which helpers are assigned: a helper's own are those of its protocols and ports. */
+function compileHelpers(helpers: TrackerOptions['helpers']): { helper: Helper; match: CompiledMatch }[] {
+  return list('helpers', helpers).flat().flatMap(item => {
+    if (typeof item !== 'object' || item === null) throw invalid('a helper must be an object')
+    const rule = 'helper' in item ? item : null
+    const helper = rule ? rule.helper : item as Helper
+    if (typeof helper?.inspect !== 'function' || typeof helper.name !== 'string' || !Array.isArray(helper.classes)) {
+      throw invalid('what is among the helpers is no helper (see conntrack-wasm/helpers)')
+    }
+    if (rule) return [{ helper, match: compileMatch(rule.match) }]
+    const protocols = typeof helper.protocol === 'string' ? [helper.protocol] : helper.protocol
+    return protocols.flatMap(protocol => helper.ports.map(dport => ({ helper, match: compileMatch({ protocol, dport }) })))
+  })
 }
 
 const ZONE_DIRECTIONS = ['both', 'original', 'reply'] as const

@@ -193,6 +193,41 @@ export interface TimeoutPolicy extends PacketMatch {
   readonly timeouts: Readonly<Record<string, number>>
 }
 
+/** A connection that another one has announced. */
+export interface Expectation {
+  readonly id: number
+  /** What it will look like; a port that may be any is 0. */
+  readonly tuple: Tuple
+  /** Under which its source is compared: netmasks in address form, and ports (65,535 exact, 0 any). */
+  readonly mask: { readonly src: string; readonly dst: string; readonly sport: number; readonly dport: number }
+  readonly zone: number
+  /** Milliseconds left. */
+  readonly timeoutMs: number
+  /** Id of the connection that announced it, and its original tuple. */
+  readonly master: number
+  readonly masterTuple: Tuple
+  /** The helper that read it, and the kind of expectation by its number and name. */
+  readonly helper: string
+  readonly class: number
+  readonly className: string
+  /** The helper that the new connection will have. */
+  readonly assigns: string | null
+  /** It survives a match. */
+  readonly permanent: boolean
+  /** It matches nothing yet. */
+  readonly inactive: boolean
+}
+
+export type ExpectationEventKind = 'expectation-new' | 'expectation-destroy'
+
+/** What happened to an expectation, as `conntrack -E expect` would tell it. */
+export interface ExpectationEvent {
+  readonly kind: ExpectationEventKind
+  readonly time: bigint
+  readonly packet: number
+  readonly expectation: Expectation
+}
+
 export type ConnectionEventKind = 'new' | 'update' | 'destroy'
 
 /** What happened to a connection, as `conntrack -E` would tell it. */
@@ -223,6 +258,8 @@ export interface Statistics {
   readonly inserts: number
   readonly deletes: number
   readonly maxConnections: number
+  /** Errors that helpers threw, by the helper's name; only helpers that did. Their packets were accepted. */
+  readonly helperErrors: Readonly<Record<string, number>>
   /** Packets whose checksum was left to the capturing host's network card (mode `offload`). */
   readonly offloadedChecksums: number
   /** The counters of `conntrack -S`, in its order. */

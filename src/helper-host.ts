@@ -1,0 +1,260 @@
+/**
+ * Where the core and the helpers meet. The core runs through packets by itself and hands over those of connections with
+ * a helper; this shows them to the helper, does what the helper asks of the table, and says whether to drop the packet.
+ *
+ * A helper that throws harms nobody: its packet is accepted, the error counted, and reported the first time.
+ */
+import type { Core, ExpectationRecord } from './border.js'
+import { ConntrackError } from './errors.js'
+import type {
+  Added, GreTuple, HelpedConnection, Helper, HelperPacket, HelperTable, NewExpectation, StandingExpectation,
+} from './helpers/helper.js'
+import { addressBytes } from './match.js'
+import { STATES } from './names.js'
+import type { Expectation } from './types.js'
+
+/** What is known of a connection between two of its packets. */
+interface Remembered {
+  readonly number: number
+  readonly connection: HelpedConnection
+  readonly state: unknown
+}
+
+/** States of connections as snapshots have them. */
+export type SavedStates = readonly (readonly [slot: number, number: number, state: unknown])[]
+
+const ALL_ONES = new Uint8Array(16).fill(255)
+const NO_ADDRESS = new Uint8Array(16)
+const MOST_HELPERS = 255
+const GRE = 47
+const LONGEST_TIMEOUT = 8_589_934
+
+export class HelperHost {
+  /** All helpers, those that only expectations assign included. A helper's number is its place here and one. */
+  readonly helpers: readonly Helper[]
+  readonly #core: Core
+  readonly #report: (error: unknown, helper: string) => void
+  readonly #errors = new Map<string, number>()
+  /** By slot. One whose number is not that of the slot is of a connection that is over. */
+  readonly #remembered = new Map<number, Remembered>()
+  #lastNumber = 0
+
+  constructor(core: Core, helpers: readonly Helper[], report: (error: unknown, helper: string) => void) {
+    this.helpers = helpers
+    this.#core = core
+    this.#report = report
+    core.helperNames = helpers.map(({ name, classes }) => ({ name, classes: classes.map(each => each.name) }))
+    core.inspect = () => this.#inspect()
+  }
+
+  /** Errors that helpers threw, by name. */
+  get errors(): Record<string, number> {
+    return Object.fromEntries(this.#errors)
+  }
+
+  #inspect(): boolean {
+    const { slot, state, ...seen } = this.#core.handed()
+    const helper = this.helpers[this.#core.helperOf(slot) - 1]
+    const remembered = this.#recall(slot, helper)
+    const packet: HelperPacket = {
+      payload: seen.payload, direction: seen.direction, seq: seen.seq, established: STATES[state] === 'ESTABLISHED',
+      connection: remembered.connection, state: remembered.state,
+    }
+    try {
+      return helper.inspect(packet, new Table(this.#core, this.helpers, helper, slot, remembered.connection)) === 'drop'
+    } catch (error) {
+      this.#note(error, helper.name)
+      return false
+    }
+  }
+
+  #note(error: unknown, name: string): void {
+    const errors = this.#errors.get(name) ?? 0
+    this.#errors.set(name, errors + 1)
+    if (errors === 0) this.#report(error, name)
+  }
+
+  #recall(slot: number, helper: Helper): Remembered {
+    const known = this.#remembered.get(slot)
+    const number = this.#core.helperState(slot)
+    if (known && known.number === number) return known
+    return this.#remember(slot, helper, ++this.#lastNumber, undefined)
+  }
+
+  #remember(slot: number, helper: Helper, number: number, state: unknown): Remembered {
+    const { original, reply, status } = this.#core.connection(slot)
+    const connection: HelpedConnection = {
+      id: this.#core.idOf(slot), family: original.family, protocol: original.protocol, original, reply,
+      expected: status.includes('EXPECTED'),
+    }
+    const remembered = { number, connection, state: state ?? this.#freshState(helper) }
+    this.#remembered.set(slot, remembered)
+    this.#core.setHelperState(slot, number)
+    return remembered
+  }
+
+  #freshState(helper: Helper): unknown {
+    try {
+      return helper.state?.()
+    } catch (error) {
+      this.#note(error, helper.name)
+      return undefined
+    }
+  }
+
+  /** States of the connections that stand. */
+  save(): { last: number; states: SavedStates } {
+    const live = [...this.#remembered].filter(([slot, { number }]) => this.#core.helperOf(slot) && this.#core.helperState(slot) === number)
+    const states = live.sort(([a], [b]) => a - b).map(([slot, { number, state }]) => [slot, number, state ?? null] as const)
+    return { last: this.#lastNumber, states }
+  }
+
+  /** Takes over what `save` gave; slots are those of a table that was checked. */
+  load(last: number, states: SavedStates): void {
+    this.#lastNumber = last
+    for (const [slot, number, state] of states) {
+      const helper = this.helpers[this.#core.helperOf(slot) - 1]
+      if (helper && this.#core.helperState(slot) === number) this.#remember(slot, helper, number, structuredClone(state))
+    }
+  }
+}
+
+/** All helpers that a list needs, each once, those that expectations assign behind. */
+export function flatten(helpers: readonly Helper[]): Helper[] {
+  const all: Helper[] = []
+  const add = (helper: Helper) => {
+    if (all.some(known => known.name === helper.name)) return
+    all.push(helper)
+    helper.assigns?.forEach(add)
+  }
+  helpers.forEach(add)
+  if (all.length > MOST_HELPERS) throw new ConntrackError('invalid-argument', `more than ${MOST_HELPERS} helpers`)
+  return all
+}
+
+/** What one helper may do for one connection. */
+class Table implements HelperTable {
+  constructor(
+    readonly core: Core, readonly helpers: readonly Helper[], readonly helper: Helper, readonly slot: number,
+    readonly connection: HelpedConnection,
+  ) {}
+
+  expect(expectation: NewExpectation): Added {
+    const { class: number = 0, skipMaster = false } = expectation
+    const limits = this.helper.classes[number]
+    if (!limits) throw new ConntrackError('invalid-argument', `helper ${this.helper.name} has no class ${number}`)
+    return this.core.addExpectation(this.slot, this.#record(expectation, limits.timeout), skipMaster, limits.limit)
+  }
+
+  #record(expectation: NewExpectation, classTimeout: number): ExpectationRecord {
+    const { family } = this.connection
+    const { src, srcMask, sport, timeout = classTimeout, helper } = expectation
+    return {
+      family, protocol: whole('protocol', expectation.protocol, 255),
+      src: src === null ? NO_ADDRESS : mapped(src, family),
+      srcMask: src === null ? NO_ADDRESS : srcMask === undefined ? ALL_ONES : mask(srcMask, family),
+      sport: whole('sport', sport ?? 0, 65535), sportMask: sport === undefined ? 0 : 65535,
+      dst: mapped(expectation.dst, family), dport: whole('dport', expectation.dport, 65535),
+      class: expectation.class ?? 0, permanent: expectation.permanent ?? false, inactive: expectation.inactive ?? false,
+      helper: this.helpers.indexOf(this.helper) + 1,
+      assigns: helper === undefined ? 0 : this.#number(helper),
+      timeoutNs: nanoseconds(timeout),
+    }
+  }
+
+  #number(name: string): number {
+    const place = this.helpers.findIndex(helper => helper.name === name)
+    if (place < 0) throw new ConntrackError('invalid-argument', `an expectation assigns the helper ${name}, which is not there`)
+    return place + 1
+  }
+
+  own(): StandingExpectation[] {
+    return [...this.core.expectationsOf(this.slot)].map(slot => this.#standing(slot)).filter(({ timeout }) => timeout! > 0)
+  }
+
+  find(protocol: number, src: string, sport: number, dst: string, dport: number): StandingExpectation | null {
+    const record = this.#record({ protocol, src, sport, dst, dport }, 0)
+    const slot = this.core.findExpectation(record, this.core.connection(this.slot).zone)
+    return slot ? this.#standing(slot) : null
+  }
+
+  #standing(slot: number): StandingExpectation {
+    return { ...standing(this.core.expectation(slot)), slot } as StandingExpectation & { slot: number }
+  }
+
+  remove(expectation: StandingExpectation): void {
+    const slot = this.#slotOf(expectation)
+    if (slot) this.core.removeExpectation(slot)
+  }
+
+  activate(expectation: StandingExpectation, timeout: number): void {
+    const slot = this.#slotOf(expectation)
+    if (slot) this.core.activateExpectation(slot, nanoseconds(timeout))
+  }
+
+  /** Its slot, 0 where it is over by now. */
+  #slotOf({ id }: StandingExpectation): number {
+    return [...this.core.expectationsOf(this.slot)].find(slot => this.core.expectation(slot).id === id)
+      ?? this.core.expectationSlots().find(slot => this.core.expectation(slot).id === id) ?? 0
+  }
+
+  setTimeout(seconds: number): void {
+    this.core.setTimeLeft(this.slot, nanoseconds(seconds))
+  }
+
+  mapGreKeys(direction: 'original' | 'reply', tuple: GreTuple): boolean {
+    return this.core.mapGreKeys(this.slot, direction, this.#gre(tuple))
+  }
+
+  unmapGreKeys(): void {
+    this.core.unmapGreKeys(this.slot)
+  }
+
+  destroyGre(tuple: GreTuple): void {
+    this.core.destroyGre(this.#gre(tuple), this.core.connection(this.slot).zone)
+  }
+
+  #gre({ src, srcKey, dst, dstKey }: GreTuple): ExpectationRecord {
+    return this.#record({ protocol: GRE, src, sport: srcKey, dst, dport: dstKey }, 0)
+  }
+}
+
+function standing(expectation: Expectation): StandingExpectation {
+  const { tuple, mask: { src, sport }, timeoutMs, className: _, ...rest } = expectation
+  const isAny = /^[0.:]+$/.test(src)
+  return {
+    id: rest.id, master: rest.master, madeBy: rest.helper, protocol: tuple.protocol, src: isAny ? null : tuple.src,
+    ...(isAny || /^(255|ffff)([.:](255|ffff))*$/.test(src) ? {} : { srcMask: src }),
+    ...(sport === 0 ? {} : { sport: tuple.sport ?? tuple.srcKey }),
+    dst: tuple.dst, dport: tuple.dport ?? tuple.dstKey ?? 0, class: rest.class, timeout: timeoutMs / 1000,
+    permanent: rest.permanent, inactive: rest.inactive, ...(rest.assigns === null ? {} : { helper: rest.assigns }),
+  }
+}
+
+/** The sixteen bytes in which the core keeps an address. */
+function mapped(address: string, family: 4 | 6): Uint8Array {
+  const bytes = addressBytes(address)
+  if (bytes.length !== (family === 4 ? 4 : 16)) throw new ConntrackError('invalid-argument', `${address} is no IPv${family} address`)
+  if (family === 6) return bytes
+  const all = new Uint8Array(16)
+  all.fill(255, 10, 12)
+  all.set(bytes, 12)
+  return all
+}
+
+/** A netmask likewise; what comes before an IPv4 address must be equal. */
+function mask(text: string, family: 4 | 6): Uint8Array {
+  const bytes = mapped(text, family)
+  if (family === 4) bytes.fill(255, 0, 12)
+  return bytes
+}
+
+function whole(field: string, value: number, most: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= most) return value
+  throw new ConntrackError('invalid-argument', `${field} of an expectation: ${String(value)} is not a whole number up to ${most}`)
+}
+
+function nanoseconds(seconds: number): bigint {
+  if (!(seconds >= 0)) throw new ConntrackError('invalid-argument', `a timeout of ${String(seconds)} seconds`)
+  return BigInt(Math.round(Math.min(seconds, LONGEST_TIMEOUT) * 1e9))
+}
