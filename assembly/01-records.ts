@@ -333,7 +333,12 @@ export const SWITCH_TCP_BE_LIBERAL: u32 = 1
 export const SWITCH_TCP_MAX_RETRANS: u32 = 2
 export const SWITCH_TCP_IGNORE_INVALID_RST: u32 = 3
 export const SWITCH_CHECKSUM: u32 = 4
-export const SWITCHES: u32 = 5
+/** Bytes of fragments held, beyond which no more are. */
+export const SWITCH_FRAGMENT_IPV4_HIGH: u32 = 5
+export const SWITCH_FRAGMENT_IPV6_HIGH: u32 = 6
+/** Fragments of other datagrams that may come from a source between two of one; 0: any number. */
+export const SWITCH_FRAGMENT_DISTANCE: u32 = 7
+export const SWITCHES: u32 = 8
 
 /** Bytes of secret that the hash takes. */
 export const HASH_KEYS: u32 = 48
@@ -422,7 +427,7 @@ function region(bytes: u64): u32 {
  *
  * @returns bytes in use, or 0 where they do not fit into the address space of 4 GiB
  */
-export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: u32, parts: u32): u64 {
+export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: u64, parts: u32): u64 {
   maxConnections = connections
   batchSize = batch
   inputSize = input

@@ -39,7 +39,7 @@ const Region = {
 interface Exports {
   readonly memory: WebAssembly.Memory
   readonly VERSION: WebAssembly.Global
-  createCore(maxConnections: number, batch: number, input: number, parts: number): number
+  createCore(maxConnections: number, batch: number, input: number, fragments4: number, fragments6: number, parts: number): number
   regionAt(region: number): number
   configure(checksums: number, notrack: number, drop: number, listening: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
@@ -119,10 +119,16 @@ export class Core {
   #configuration: readonly [checksums: number, notrack: number, drop: number] = [0, 0, 0]
   #drain: () => void = () => {}
 
-  constructor(module: WebAssembly.Module, maxConnections: number, batchSize: number, explain: boolean, acct: boolean) {
+  /** @param fragmentBytes the most that the high thresholds of reassembly will be set to: IPv4, IPv6 */
+  constructor(
+    module: WebAssembly.Module, maxConnections: number, batchSize: number, explain: boolean, acct: boolean,
+    fragmentBytes: readonly [number, number],
+  ) {
     const exports = instantiate(module)
-    if (!exports.createCore(maxConnections, batchSize, INPUT_SIZE, (explain ? WITH_EXPLAIN : 0) | (acct ? WITH_ACCT : 0))) {
-      throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections}`)
+    const parts = (explain ? WITH_EXPLAIN : 0) | (acct ? WITH_ACCT : 0)
+    if (!exports.createCore(maxConnections, batchSize, INPUT_SIZE, ...fragmentBytes, parts)) {
+      const fragments = fragmentBytes[0] + fragmentBytes[1]
+      throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections} and ${fragments} bytes of fragments`)
     }
     this.#exports = exports
     this.batchSize = batchSize

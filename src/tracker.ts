@@ -10,7 +10,7 @@ import {
   DIRECTIONS, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, type Reason,
   type State,
 } from './names.js'
-import { SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
+import { checkThresholds, SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
   Connection, ConnectionEvent, ConnectionEventKind, Explanation, PacketMatch, Statistics, TupleQuery, Verdict, VerdictBatch,
 } from './types.js'
@@ -85,6 +85,8 @@ export class Tracker implements Disposable {
   readonly #core: Core
   readonly #listeners: Record<ConnectionEventKind, Set<ConnectionListener>> = { new: new Set(), update: new Set(), destroy: new Set() }
   readonly #sysctl: Record<string, number> = {}
+  /** What memory was laid out for: these are set no higher. */
+  readonly #most: Record<string, number> = { ipfrag_high_thresh: 0, frag6_high_thresh: 0 }
   readonly #explain: boolean
   readonly #maxConnections: number
   #last: VerdictBatch | null = null
@@ -110,7 +112,11 @@ export class Tracker implements Disposable {
     for (const [name, { initial }] of Object.entries(SYSCTLS)) this.#sysctl[name] = initial
     for (const [name, value] of sysctl) this.#sysctl[name] = value
     this.#explain = options.explain ?? false
-    this.#core = new Core(options.module ?? coreModule, this.#maxConnections, batchSize, this.#explain, this.#sysctl.acct === 1)
+    checkThresholds(this.#sysctl)
+    for (const name of Object.keys(this.#most)) this.#most[name] = Math.max(this.#sysctl[name], SYSCTLS[name].initial)
+    const fragmentBytes = [this.#most.ipfrag_high_thresh, this.#most.frag6_high_thresh] as const
+    this.#core = new Core(
+      options.module ?? coreModule, this.#maxConnections, batchSize, this.#explain, this.#sysctl.acct === 1, fragmentBytes)
     for (const [name, value] of sysctl) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
     this.#core.configure(mode, notrack, drop)
@@ -304,6 +310,11 @@ export class Tracker implements Disposable {
     const checked = sysctlValue(known, value)
     if (known === 'acct' && (checked === 1) !== this.#core.accounting) {
       throw invalid('acct takes memory for each connection: it can only be set when the tracker is made')
+    }
+    checkThresholds({ ...this.#sysctl, [known]: checked })
+    if (checked > this.#most[known]) {
+      const why = `this tracker was made with memory for ${this.#most[known]} bytes; more must be set when it is made`
+      throw new ConntrackError('sysctl-range', `sysctl ${known}: ${why}`)
     }
     this.#sysctl[known] = checked
     this.#core.setSysctl(known, checked)
