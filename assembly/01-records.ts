@@ -421,7 +421,12 @@ export const SWITCH_EVENTS: u32 = 7
 export const SWITCH_MAX: u32 = 8
 /** Expectations at most, `maxExpectations` or less. */
 export const SWITCH_EXPECT_MAX: u32 = 9
-export const SWITCHES: u32 = 10
+/** Bytes of fragments held, beyond which no more are. */
+export const SWITCH_FRAGMENT_IPV4_HIGH: u32 = 10
+export const SWITCH_FRAGMENT_IPV6_HIGH: u32 = 11
+/** Fragments of other datagrams that may come from a source between two of one; 0: any number. */
+export const SWITCH_FRAGMENT_DISTANCE: u32 = 12
+export const SWITCHES: u32 = 13
 
 /** Bytes of secret that the hash takes. */
 export const HASH_KEYS: u32 = 48
@@ -532,7 +537,7 @@ function region(bytes: u64): u32 {
  * @returns bytes in use, or 0 where they do not fit into the address space of 4 GiB
  */
 export function layOut(
-  connections: u32, expectations: u32, batch: u32, input: u32, fragmentBytes: u32, parts: u32,
+  connections: u32, expectations: u32, batch: u32, input: u32, fragmentBytes: u64, parts: u32,
 ): u64 {
   maxConnections = connections
   maxExpectations = expectations

@@ -19,7 +19,12 @@ export function hashInZone(p: Packet, zone: u32): u32 {
 /** The hash of a packet's key. Never 0: that marks an empty place in the index. */
 // @ts-ignore: decorator
 @inline export function hashKey(p: Packet): u32 {
-  const key = changetype<u32>(p)
+  return hashOf(changetype<u32>(p))
+}
+
+/** The hash of the 40 bytes at `key`. Never 0. */
+// @ts-ignore: decorator
+@inline export function hashOf(key: u32): u32 {
   const a = i32x4.add(v128.load(key), v128.load(hashKeysAt))
   const b = i32x4.add(v128.load(key, 16), v128.load(hashKeysAt, 16))
   const products = i64x2.add(i64x2.extmul_low_i32x4_u(a, b), i64x2.extmul_high_i32x4_u(a, b))
@@ -28,4 +33,10 @@ export function hashInZone(p: Packet, zone: u32): u32 {
   const total = u64(i64x2.extract_lane(products, 0)) + u64(i64x2.extract_lane(products, 1)) + ports * rest
   const hash = u32(total * (load<u64>(hashKeysAt, 40) | 1) >> 32)
   return hash ? hash : 1
+}
+
+/** The hash of four bytes. */
+// @ts-ignore: decorator
+@inline export function hashWord(word: u32): u32 {
+  return u32(u64(word + load<u32>(hashKeysAt)) * (load<u64>(hashKeysAt, 40) | 1) >> 32)
 }

@@ -20,7 +20,7 @@ import {
   settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
 import { readLink } from './10-link'
-import { FRAGMENT_BYTES, releaseComplete } from './11-fragments'
+import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
 import { readNetwork } from './11-network'
 import { assignZone, isDropped, isExempt, setLists } from './13-match'
 import { makeKey } from './14-tuple'
@@ -50,17 +50,22 @@ export const VERSION: u32 = 1
 /**
  * Lays out the memory and grows it, once.
  *
+ * @param fragments4 the most that the sysctl `ipfrag_high_thresh` will be
+ * @param fragments6 the same of `frag6_high_thresh`
  * @param parts WITH_ flags
  * @returns false where it does not fit
  */
-export function createCore(maxConnections: u32, maxExpectations: u32, batch: u32, input: u32, parts: u32): bool {
-  const bytes = layOut(maxConnections, maxExpectations, batch, input, FRAGMENT_BYTES, parts)
+export function createCore(
+  maxConnections: u32, maxExpectations: u32, batch: u32, input: u32, fragments4: u32, fragments6: u32, parts: u32,
+): bool {
+  const bytes = layOut(maxConnections, maxExpectations, batch, input, fragmentBytes(fragments4, fragments6), parts)
   if (!bytes) return false
   const pages = i32((bytes + 0xffff) >> 16)
   const missing = pages - memory.size()
   if (missing > 0 && memory.grow(missing) == -1) return false
   makeCrcTable()
   for (let i: u32 = 0; i < GROUP; i++) packetAt(i).zoneDirections = ZONE_BOTH
+  layOutFragments(fragments4, fragments6)
   return true
 }
 
@@ -138,8 +143,7 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
   if (!goOn) groupLeft = 0
   while (from < to) {
     if (groupLeft == 0) {
-      groupSize = min(to - from, GROUP)
-      readGroup(from, groupSize)
+      groupSize = readGroup(from, min(to - from, GROUP))
       suggestGroup(groupSize)
       groupLeft = groupSize
     }
@@ -248,15 +252,20 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
   return changetype<Packet>(scratchAt + i * PACKET_SIZE)
 }
 
-/** Reads the headers of `n` packets and hashes their keys. */
-function readGroup(from: u32, n: u32): void {
+/**
+ * Reads the headers of up to `most` packets and hashes their keys. Returns how many: a group ends early where it has
+ * completed so many datagrams that another might find no room.
+ */
+function readGroup(from: u32, most: u32): u32 {
   releaseComplete()
   const transportMode = transportChecksums(checksumMode)
-  for (let i: u32 = 0; i < n; i++) readColumns(packetAt(i), from + i, transportMode)
+  let n: u32 = 0
+  for (; n < most && stagingHasRoom(); n++) readColumns(packetAt(n), from + n, transportMode)
   for (let i: u32 = 0; i < n; i++) {
     const p = packetAt(i)
     if (isLookedUp(p)) p.hash = hashKey(p)
   }
+  return n
 }
 
 // @ts-ignore: decorator

@@ -71,7 +71,9 @@ const Region = {
 interface Exports {
   readonly memory: WebAssembly.Memory
   readonly VERSION: WebAssembly.Global
-  createCore(maxConnections: number, maxExpectations: number, batch: number, input: number, parts: number): number
+  createCore(
+    maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
+    parts: number): number
   regionAt(region: number): number
   configure(
     checksums: number, notrack: number, zone: number, policy: number, helper: number, drop: number, directional: number): void
@@ -174,6 +176,16 @@ export interface ExpectationRecord {
   readonly timeoutNs: bigint
 }
 
+/** What memory is sized by, once. */
+export interface Sizes {
+  readonly maxConnections: number
+  readonly maxExpectations: number
+  readonly batchSize: number
+  /** The most that the high thresholds of reassembly will be set to, bytes. */
+  readonly fragments4: number
+  readonly fragments6: number
+}
+
 /** Which side arrays a core has. */
 export type Parts = Readonly<Record<keyof typeof PARTS, boolean>>
 
@@ -216,11 +228,13 @@ export class Core {
   /** Looks at the packet that is handed over; whether to drop it. */
   inspect: () => boolean = () => false
 
-  constructor(module: WebAssembly.Module, maxConnections: number, maxExpectations: number, batchSize: number, parts: Parts) {
+  constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts) {
     const exports = instantiate(module)
     const wanted = Object.entries(PARTS).reduce((sum, [name, bit]) => parts[name as keyof Parts] ? sum | bit : sum, 0)
-    if (!exports.createCore(maxConnections, maxExpectations, batchSize, INPUT_SIZE, wanted)) {
-      throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections}`)
+    const { maxConnections, maxExpectations, batchSize, fragments4, fragments6 } = sizes
+    if (!exports.createCore(maxConnections, maxExpectations, batchSize, INPUT_SIZE, fragments4, fragments6, wanted)) {
+      const fragments = fragments4 + fragments6
+      throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections} and ${fragments} bytes of fragments`)
     }
     this.#exports = exports
     this.batchSize = batchSize

@@ -14,7 +14,7 @@ import {
   type State,
 } from './names.js'
 import { bad, decodeSnapshot, encodeSnapshot } from './snapshot.js'
-import { SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
+import { checkThresholds, SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
   Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind, Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
   VerdictBatch, ZoneRule,
@@ -101,6 +101,10 @@ const Counter = {
   states: 16, reasons: 24, protocols: 96,
 } as const
 
+/** Sysctls by which memory is sized at creation, at least by these. */
+const sizing: Readonly<Record<string, number>> = Object.fromEntries(
+  ['expect_max', 'ipfrag_high_thresh', 'frag6_high_thresh'].map(name => [name, SYSCTLS[name].initial]))
+
 const RAW = LINK_TYPES.raw
 const MAX_CONNECTIONS = 1 << 24
 const MAX_BATCH = 1 << 16
@@ -144,8 +148,9 @@ export class Tracker implements Disposable {
   }
   readonly #helpers: HelperHost
   readonly #sysctl: Record<string, number> = {}
+  /** What memory was laid out for: these are set no higher. */
+  readonly #most: Record<string, number> = { max: 0, ...sizing }
   readonly #explain: boolean
-  readonly #maxExpectations: number
   readonly #maxConnections: number
   /** What it was made with, as snapshots have it. */
   readonly #made: TrackerOptions
@@ -186,9 +191,18 @@ export class Tracker implements Disposable {
     for (const [name, value] of sysctl) this.#sysctl[name] = value
     this.#maxConnections = whole('maxConnections', options.maxConnections ?? this.#sysctl.max, 1, MAX_CONNECTIONS)
     if (!sysctl.some(([name]) => name === 'max')) this.#sysctl.max = this.#maxConnections
+    this.#most.max = this.#maxConnections
     this.#checkSysctl('max', this.#sysctl.max)
     this.#explain = options.explain ?? false
-    this.#core = new Core(options.module ?? coreModule, this.#maxConnections, this.#sysctl.expect_max, batchSize, {
+    checkThresholds(this.#sysctl)
+    for (const [name, initial] of Object.entries(sizing)) this.#most[name] = Math.max(this.#sysctl[name], initial)
+    this.#core = new Core(options.module ?? coreModule, {
+      maxConnections: this.#maxConnections,
+      maxExpectations: this.#most.expect_max,
+      batchSize,
+      fragments4: this.#most.ipfrag_high_thresh,
+      fragments6: this.#most.frag6_high_thresh,
+    }, {
       explain: this.#explain,
       acct: this.#sysctl.acct === 1,
       timestamp: this.#sysctl.timestamp === 1,
@@ -196,7 +210,6 @@ export class Tracker implements Disposable {
       history: options.history ?? false,
       helpers: helpers.length > 0,
     })
-    this.#maxExpectations = this.#sysctl.expect_max
     this.#helpers = new HelperHost(this.#core, helpers, options.onHelperError ?? ((error, helper) => {
       console.warn(`conntrack-wasm: helper ${helper}:`, error)
     }))
@@ -204,10 +217,10 @@ export class Tracker implements Disposable {
     this.#core.setHashKeys(hashKeys(options.hashSeed))
     this.#core.configure(rules)
     const { notrack, drop, zone, timeouts, labels, history, explain, checksum } = options
-    const { acct, timestamp } = this.#sysctl
+    const sized = Object.fromEntries(['acct', 'timestamp'].map(name => [name, this.#sysctl[name]]))
     // A copy: what the caller does to its lists later is not ours.
     this.#made = JSON.parse(JSON.stringify({
-      maxConnections: this.#maxConnections, batchSize, sysctl: { acct, timestamp }, notrack, drop, zone, timeouts, labels, history,
+      maxConnections: this.#maxConnections, batchSize, sysctl: { ...sized, ...this.#most }, notrack, drop, zone, timeouts, labels, history,
       explain, checksum,
     })) as TrackerOptions
   }
@@ -240,7 +253,13 @@ export class Tracker implements Disposable {
 
   /** All of them, by their names in this version's table. */
   #setSysctls(values: Readonly<Record<string, unknown>>): void {
-    for (const name of Object.keys(SYSCTLS)) this.setSysctl(name, sysctlValue(name, values[name]))
+    const checked = Object.fromEntries(Object.keys(SYSCTLS).map(name => [name, sysctlValue(name, values[name])]))
+    checkThresholds(checked)
+    for (const [name, value] of Object.entries(checked)) {
+      this.#checkSysctl(name, value)
+      this.#sysctl[name] = value
+      this.#core.setSysctl(name, value)
+    }
   }
 
   /**
@@ -482,17 +501,16 @@ export class Tracker implements Disposable {
     this.#enter()
     const known = sysctlName(name)
     const checked = sysctlValue(known, value)
+    checkThresholds({ ...this.#sysctl, [known]: checked })
     this.#checkSysctl(known, checked)
     this.#sysctl[known] = checked
     this.#core.setSysctl(known, checked)
   }
 
   #checkSysctl(name: string, value: number): void {
-    if (name === 'max' && value > this.#maxConnections) {
-      throw new ConntrackError('sysctl-range', `sysctl max: ${value} is more than maxConnections, ${this.#maxConnections}`)
-    }
-    if (name === 'expect_max' && value > this.#maxExpectations) {
-      throw new ConntrackError('sysctl-range', `sysctl expect_max: ${value} is more than at creation, ${this.#maxExpectations}`)
+    if (value > (this.#most[name] ?? Infinity)) {
+      const why = `this tracker was made with memory for ${this.#most[name]}; more must be set when it is made`
+      throw new ConntrackError('sysctl-range', `sysctl ${name}: ${value} is too much: ${why}`)
     }
     if ((name === 'acct' || name === 'timestamp') && value === 1 && !this.#core.parts[name]) {
       throw invalid(`${name} takes memory for each connection: a tracker made without cannot have it later`)
@@ -706,7 +724,7 @@ function compilePolicy(policy: TimeoutPolicy): Rules['policies'][number] {
   const places = Object.entries(timeouts).map(([name, value]) => {
     const known = sysctlName(name)
     const place = SYSCTLS[known].timeout
-    if (place === undefined || known.startsWith('frag6')) throw invalid(`'${name}' is not a timeout of connections`)
+    if (place === undefined || /^(ip)?frag/.test(known)) throw invalid(`'${name}' is not a timeout of connections`)
     return [place, sysctlValue(known, value)] as const
   })
   return { match: compileMatch(match), timeouts: new Map(places) }

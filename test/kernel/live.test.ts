@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import { createTracker } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
 import { readFrames } from '../support/frames.js'
+import { FragmentGenerator } from '../support/fragment-generator.js'
 import { PacketGenerator } from '../support/generator.js'
 import { readRecording, SHARED, sharedIsThere } from '../support/golden.js'
 import { rawCapture } from '../support/raw-capture.js'
@@ -62,6 +63,26 @@ describe.skipIf(missing)(`the live kernel${missing ? ` (skipped: needs ${missing
       await compare(`random packets ${setting}, run ${run + 1}`, path, sysctl)
     }
   })
+
+  // Memory that is full stays so until datagrams time out: many short runs.
+  const reassembly = [
+    { bytes: 4_194_304, distance: 64, largest: 65_000 }, { bytes: 400_000, distance: 3, largest: 20_000 },
+    { bytes: 60_000, distance: 0, largest: 4000 }, { bytes: 15_000, distance: 10, largest: 1000 }, { bytes: 0, distance: 64, largest: 100 },
+  ]
+  test.each(reassembly)('random fragments, high threshold $bytes, distance $distance', async ({ bytes, distance, largest }) => {
+    const low = Math.min(bytes, 3_145_728)
+    const sysctl = [
+      `net.ipv4.ipfrag_low_thresh=${low}`, `net.ipv4.ipfrag_high_thresh=${bytes}`, `net.ipv4.ipfrag_max_dist=${distance}`,
+      `frag6_low_thresh=${low}`, `frag6_high_thresh=${bytes}`,
+    ]
+    const path = join(folder, 'fragments.pcap')
+    const length = bytes ? 100 + Math.round(bytes ** 0.5) : 2000
+    for (let run = 0; run * length < packets; run++) {
+      const generator = new FragmentGenerator(seed + bytes + run, largest)
+      writeFileSync(path, rawCapture(Array.from({ length }, () => generator.next())))
+      await compare(`random fragments, ${bytes} bytes, run ${run + 1}`, path, sysctl)
+    }
+  }, 600_000)
 
   async function compare(name: string, path: string, sysctl: readonly string[]): Promise<void> {
     const output = join(folder, 'kernel.jsonl')

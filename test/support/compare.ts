@@ -132,13 +132,13 @@ function goldenSide(side: GoldenSide): string {
 /**
  * Whether the oracle asked for the entry that the packet is about. Of ICMP errors that Linux refuses it follows the
  * quote further than Linux does, and it cannot follow a quote whose version field is damaged, at which Linux does not
- * look. A fragment does not say whose it is.
+ * look. A fragment does not say whose it is, nor does one within the only fragment of a datagram.
  */
 export function isAskable(golden: GoldenPacket, packet: Uint8Array | null): boolean {
   if (golden.verdict === 'related') return golden.ct != null
   if (golden.verdict !== 'invalid' || !packet) return true
   const { protocol, fragment } = describePacket(packet)
-  return !isIcmp(protocol) && !fragment
+  return !isIcmp(protocol) && !fragment && protocol !== 44
 }
 
 /** The entry that a packet's tuple belongs to, though the packet did not get it: what the oracle shows. */
@@ -162,6 +162,7 @@ function tupleOf(bytes: Uint8Array): Parameters<Tracker['find']>[0] | null {
     return length === 4 ? part.join('.') : Array.from({ length: 8 }, (_, i) => (part[2 * i] << 8 | part[2 * i + 1]).toString(16)).join(':')
   }
   const [src, dst] = family === 4 ? [text(12, 4), text(16, 4)] : [text(8, 16), text(24, 16)]
+  if (protocol === undefined) return null // its headers end behind it
   if (bytes.length < at + (protocol === 1 || protocol === 58 ? 8 : [6, 17, 132, 136].includes(protocol) ? 4 : 0)) return null
   if (protocol === 1 || protocol === 58) {
     if (isError(family, bytes[at])) {

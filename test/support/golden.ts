@@ -81,6 +81,8 @@ export interface Recording {
     readonly notrack: readonly string[]
     readonly zones: readonly string[]
     readonly drops: readonly string[]
+    /** Settings that were asked for; in a replay only. */
+    readonly sysctls?: Readonly<Record<string, string>>
   }
   readonly packets: readonly GoldenPacket[]
 }

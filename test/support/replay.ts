@@ -15,11 +15,13 @@ export interface Agreement {
 
 /** Settings of a recording that the tracker has, by its own names. */
 export function settingsOf(recording: Recording): Record<string, number> {
-  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|gre|sctp|generic)_.*|checksum)$/
-  return Object.fromEntries(Object.entries(recording.config).flatMap(([name, value]) => {
+  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|gre|sctp|generic|frag6)_.*|checksum)$/
+  const settings = Object.entries(recording.config).flatMap(([name, value]) => {
     const match = known.exec(name)
-    return match ? [[match[1], value]] : []
-  }))
+    return match ? [[match[1], value] as const] : []
+  })
+  const given = Object.entries(recording.options.sysctls ?? {}).filter(([name]) => name.startsWith('net.ipv4.ipfrag_'))
+  return Object.fromEntries([...settings, ...given.map(([name, value]) => [name, Number(value)] as const)])
 }
 
 /** Feeds the packets at the recorded times and compares. */

@@ -87,7 +87,7 @@ describe('options', () => {
     ['an unknown sysctl', { sysctl: { tcp_lose: 1 } }, 'unknown-sysctl'],
     ['a name of Object.prototype as a sysctl', { sysctl: { constructor: 1 } }, 'unknown-sysctl'],
     ['a sysctl over its range', { sysctl: { tcp_loose: 2 } }, 'sysctl-range'],
-    ['an option that does not exist', { helpers: [] }, 'invalid-argument'],
+    ['an option that does not exist', { helper: [] }, 'invalid-argument'],
     ['a sysctl under its range', { sysctl: { udp_timeout: -1 } }, 'sysctl-range'],
     ['a sysctl that is not whole', { sysctl: { udp_timeout: 1.5 } }, 'sysctl-range'],
     ['a sysctl that is text', { sysctl: { udp_timeout: '30' } }, 'sysctl-range'],
