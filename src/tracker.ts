@@ -12,7 +12,8 @@ import {
 } from './names.js'
 import { SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
-  Connection, ConnectionEvent, ConnectionEventKind, Explanation, PacketMatch, Statistics, TupleQuery, Verdict, VerdictBatch,
+  Connection, ConnectionEvent, ConnectionEventKind, Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
+  VerdictBatch, ZoneRule,
 } from './types.js'
 
 /** How checksums are taken. */
@@ -31,6 +32,10 @@ export interface TrackerOptions {
   readonly notrack?: readonly PacketMatch[]
   /** Packets that rules drop behind the tracker, so that they confirm no connection; 64 matches at most. */
   readonly drop?: readonly PacketMatch[]
+  /** The zone that packets are put into: one for all, or by the first rule that matches. */
+  readonly zone?: number | readonly ZoneRule[]
+  /** Timeouts of connections whose first packet matches; the first policy that does counts. */
+  readonly timeouts?: readonly TimeoutPolicy[]
   /**
    * `verify` (default): as Linux does with packets from the wire. `offload`: a checksum that the capturing host left to
    * its network card counts as right. `ignore`: none is looked at.
@@ -46,7 +51,7 @@ export interface TrackerOptions {
 
 /** The names of all options: what is not among them is refused, not overlooked. */
 const OPTIONS: readonly string[] = Object.keys({
-  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, checksum: 0, batchSize: 0, explain: 0, module: 0,
+  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, zone: 0, timeouts: 0, checksum: 0, batchSize: 0, explain: 0, module: 0,
 } satisfies Record<keyof TrackerOptions, 0>)
 
 /** What `track` needs to know of a packet. */

@@ -1,0 +1,230 @@
+/** What the real tools print of packets, and what we print of the same packets at the same times. */
+import { execFile, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { createTracker, type Connection, type Statistics, type Tracker, type TrackerOptions } from 'conntrack-wasm'
+import { connectionLine, countersLine, eventLine, parseLabelNames, procLine, type OutputFlags } from 'conntrack-wasm/format'
+import { SHARED } from './golden.js'
+import { rawCapture } from './raw-capture.js'
+
+/** A packet in the oracle's words or as bytes; what a rule of the kernel does with it, we are told. */
+export interface PacketStep {
+  readonly packet: string | { readonly hex: string } | object
+  readonly mark?: number
+  readonly labels?: readonly number[]
+}
+
+export type Step = string | PacketStep | { readonly pause: number } | { readonly run: readonly string[] }
+
+export interface Scene {
+  readonly name: string
+  readonly sysctl?: Readonly<Record<string, number>>
+  /** nft's words for `zone`, `mark` and `labels`. */
+  readonly rules?: string
+  /** Values of `--zone`. */
+  readonly zone?: readonly string[]
+  /** The tracker keeps labels. */
+  readonly labels?: boolean
+  /** connlabel.conf */
+  readonly names?: string
+  /** Words of `-o` for events. */
+  readonly events?: string
+  readonly steps: readonly Step[]
+}
+
+/** What was printed: by question, and the events. */
+export interface Printed {
+  readonly answers: readonly string[]
+  readonly events: string
+}
+
+interface Recorded {
+  readonly steps: readonly (
+    { readonly packets: readonly (readonly [string, string])[] } | { readonly time: string, readonly text: string, readonly messages: string } | null
+  )[]
+  readonly events: string
+}
+
+export const EVENT_WORDS = 'extended,timestamp,id,labels'
+const helper = new URL('../kernel/conntrack-tool.py', import.meta.url).pathname
+const cli = new URL('../../dist/cli.js', import.meta.url).pathname
+const run = promisify(execFile)
+
+/** The scene in this machine's kernel. */
+export async function record(scene: Scene): Promise<Recorded> {
+  const steps = scene.steps.map(step => typeof step === 'object' && 'packet' in step ? step.packet : step)
+  const script = {
+    sysctl: scene.sysctl ?? {}, rules: scene.rules ?? '', names: scene.names ?? null, events: scene.events ?? EVENT_WORDS, steps,
+  }
+  const child = spawn('python3', [helper, new URL('oracle', SHARED).pathname], { stdio: ['pipe', 'pipe', 'pipe'] })
+  const texts = { out: '', err: '' }
+  child.stdout.on('data', chunk => { texts.out += String(chunk) })
+  child.stderr.on('data', chunk => { texts.err += String(chunk) })
+  child.stdin.end(JSON.stringify(script))
+  const status = await new Promise(resolve => { child.on('close', resolve) })
+  if (status !== 0) throw new Error(texts.err)
+  return JSON.parse(texts.out) as Recorded
+}
+
+/** What the real tools printed. */
+export function printedByTools({ steps, events }: Recorded): Printed {
+  return { answers: steps.flatMap(step => step !== null && 'text' in step ? [step.text] : []), events }
+}
+
+/** The same through a tracker and the format functions. */
+export function printedByFormats(scene: Scene, recorded: Recorded, options: TrackerOptions): Printed {
+  const tracker = createTracker({ ...options, ...(scene.labels ? { labels: true } : {}) } as TrackerOptions)
+  const events: string[] = []
+  const flags = flagsOf((scene.events ?? EVENT_WORDS).split(','), scene)
+  for (const kind of ['new', 'update', 'destroy'] as const) tracker.on(kind, event => { events.push(eventLine(event, flags)) })
+  const answers: string[] = []
+  recorded.steps.forEach((step, i) => {
+    if (step === null) return
+    if ('packets' in step) trackStep(tracker, step.packets, scene.steps[i])
+    else answers.push(answerOf(tracker, (scene.steps[i] as { run: readonly string[] }).run, BigInt(step.time), scene))
+  })
+  return { answers, events: asText(events) }
+}
+
+/** Methods that rules of the kernel stand for here. */
+type Marking = Tracker & { setMark(id: number, mark: number): void, setLabels(id: number, labels: readonly number[]): void }
+
+function trackStep(tracker: Tracker, packets: readonly (readonly [string, string])[], step: Step): void {
+  for (const [time, hex] of packets) {
+    const { connection } = tracker.track(Buffer.from(hex, 'hex'), { time: BigInt(time) })
+    if (connection === null || typeof step !== 'object' || !('packet' in step)) continue
+    if (step.mark !== undefined) (tracker as Marking).setMark(connection, step.mark)
+    if (step.labels !== undefined) (tracker as Marking).setLabels(connection, step.labels)
+  }
+}
+
+function answerOf(tracker: Tracker, command: readonly string[], now: bigint, scene: Scene): string {
+  tracker.advance(now)
+  if (command[0] === 'cat') return lines(tracker.connections(), connection => procLine(connection, { now }))
+  if (command[1] === '-S') return countersLine(tracker.statistics().counters) + '\n'
+  if (command[1] === '-C') return `${tracker.statistics().entries}\n`
+  const words = command[command.indexOf('-o') + 1].split(',')
+  return lines(tracker.connections(), connection => connectionLine(connection, flagsOf(words, scene), now))
+}
+
+function flagsOf(words: readonly string[], { names }: Scene): OutputFlags {
+  const [extended, id, timestamp, ktimestamp] = ['extended', 'id', 'timestamp', 'ktimestamp'].map(word => words.includes(word))
+  const labels = words.includes('labels') && names !== undefined ? parseLabelNames(names) : null
+  return { extended, id, timestamp, ktimestamp, labels }
+}
+
+function lines(connections: Iterable<Connection>, line: (connection: Connection) => string): string {
+  return asText([...connections].map(line))
+}
+
+function asText(lines: readonly string[]): string {
+  return lines.map(line => `${line}\n`).join('')
+}
+
+/** The same through the command line, one capture a question: the packets before it, and a last one at its time. */
+export async function printedByCommandLine(scene: Scene, recorded: Recorded, folder: string): Promise<Printed> {
+  const settings = [
+    '--checksum', 'verify', ...Object.entries(scene.sysctl ?? {}).flatMap(([name, value]) => ['--sysctl', `${name}=${value}`]),
+    ...(scene.zone ?? []).flatMap(rule => ['--zone', rule]),
+  ]
+  const packets: (readonly [string, string])[] = []
+  const answers: string[] = []
+  const path = join(folder, `${scene.name.replace(/\W+/g, '-')}.pcap`)
+  let last = '0'
+  for (const [i, step] of recorded.steps.entries()) {
+    if (step === null) continue
+    last = 'packets' in step ? step.packets.at(-1)?.[0] ?? last : step.time
+    if ('packets' in step) packets.push(...step.packets)
+    else {
+      writeCapture(path, [...packets, [step.time, NOT_IP]])
+      answers.push(await commandLine((scene.steps[i] as { run: readonly string[] }).run, settings, path))
+    }
+  }
+  writeCapture(path, [...packets, [last, NOT_IP]])
+  const { stdout } = await run('node', [cli, 'events', '-o', scene.events ?? EVENT_WORDS, ...settings, path])
+  return { answers, events: stdout }
+}
+
+/** A packet that is none: all it does is have a time. */
+const NOT_IP = '00'
+
+function writeCapture(path: string, packets: readonly (readonly [string, string])[]): void {
+  writeFileSync(path, rawCapture(packets.map(([, hex]) => Buffer.from(hex, 'hex')), packets.map(([time]) => BigInt(time))))
+}
+
+/** Our options for a question to the tools; of the tools' messages, the number of entries shown. */
+async function commandLine(command: readonly string[], settings: readonly string[], path: string): Promise<string> {
+  const ours = (...args: string[]) => run('node', [cli, ...args, ...settings, path])
+  if (command[0] === 'cat') return (await ours('connections', '--format', 'proc')).stdout
+  if (command[1] === '-L') return (await ours('connections', ...command.slice(2))).stdout
+  if (command[1] === '-S') return (await ours('statistics')).stdout.replace(/^[^]*\n(?=cpu=)/, '')
+  const { counters: _, ...statistics } = JSON.parse((await ours('statistics', '--json')).stdout) as Statistics
+  return `${statistics.entries}\n`
+}
+
+/** Numbers that stand for ids: the ids themselves cannot be equal. */
+type Numbers = Map<string, number>
+
+/**
+ * What is left when what cannot be equal is taken out: ids are numbered as their connections appear, absolute times of
+ * events are a word, processors are summed. Entries, and connections that end together, come in the order of buckets,
+ * so those lines are sorted.
+ */
+export function comparable(printed: Printed): { answers: string[][], events: string[] } {
+  const numbers: Numbers = new Map()
+  const events = sortEnds(linesOf(printed.events).map(line => withoutTime(numberedEvent(line, numbers))))
+  const answers = printed.answers.map(text => {
+    const lines = linesOf(text)
+    return text.startsWith('cpu=') ? [sumOfProcessors(lines)] : lines.map(line => numbered(line, numbers)).sort()
+  })
+  return { answers, events }
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').slice(0, -1)
+}
+
+/** An id of ICMP is never so far to the right. */
+const ID = / id=(\d+)(?=( labels.*)?$)/
+
+function numberedEvent(line: string, numbers: Numbers): string {
+  const id = ID.exec(line)?.[1]
+  // The kernel's ids are made of an entry's place in memory: the next one may have the same.
+  if (id !== undefined && line.includes('[NEW]')) numbers.set(id, Math.max(0, ...numbers.values()) + 1)
+  return numbered(line, numbers)
+}
+
+function numbered(line: string, numbers: Numbers): string {
+  return line.replace(ID, (_, id: string) => ` id=#${numbers.get(id) ?? id}`)
+}
+
+function withoutTime(line: string): string {
+  return line.replace(/^\[\d+\.\d{6}\]\t/, '[time]\t')
+}
+
+function sortEnds(lines: readonly string[]): string[] {
+  const sorted: string[] = []
+  let ends: string[] = []
+  for (const line of lines) {
+    if (line.includes('[DESTROY]')) ends.push(line)
+    else {
+      sorted.push(...ends.sort(), line)
+      ends = []
+    }
+  }
+  return [...sorted, ...ends.sort()]
+}
+
+/** One line's form with the sums of all; a line of another form is left to differ. */
+function sumOfProcessors(lines: readonly string[]): string {
+  const form = /^cpu=\d+ {3}\t((?:[a-z_]+=\d+ )+)$/
+  const strange = lines.find(line => !form.test(line))
+  if (strange !== undefined) return strange
+  const sums = new Map<string, number>()
+  for (const pair of lines.flatMap(line => form.exec(line)![1].trimEnd().split(' '))) {
+    const [name, value] = pair.split('=')
+    sums.set(name, (sums.get(name) ?? 0) + Number(value))
+  }
+  return [...sums].map(([name, value]) => `${name}=${value} `).join('')
+}
