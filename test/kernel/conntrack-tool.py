@@ -10,8 +10,9 @@ ORACLE is the folder of the kernel oracle, whose modules make the namespace and 
     events   the words of conntrack -E -o
     steps    a packet in the oracle's words, {"hex": bytes}, {"pause": seconds} or {"run": [command, ...]}
 
-The answer: {"steps": [...], "events": text}; a step is {"packets": [[ns since 1970, hex], ...]} or {"time": ns, "text",
-"messages"}, null for a pause.
+The answer: {"steps": [...], "events": text, "late": whether the kernel's clock ticked while it had a packet, so that an
+event may tell a second less than the packet set}; a step is {"packets": [[ns since 1970, hex], ...]} or {"time": ns,
+"text", "messages"}, null for a pause.
 
 A remaining time is printed in whole seconds, rounded down, and the kernel counts in ticks: who is asked within a tick of
 a full second may answer either.  So packets are sent early in a second, each pause's followers a little later in it than
@@ -22,7 +23,7 @@ import ctypes, json, os, signal, subprocess, sys, time
 sys.dont_write_bytecode = True
 sys.path.insert(0, sys.argv[1])
 import craft
-from kernel import Lab, OracleError, check_host, command
+from kernel import Lab, OracleError, check_host, command, jiffy
 
 FIRST, LAST, GAP = 0.05, 0.5, 0.02
 ASK_FROM, ASK_TO = 0.6, 0.85
@@ -73,7 +74,7 @@ def ask(args):
 
 def perform(lab, steps):
     width = (LAST - FIRST) / (1 + sum("pause" in step for step in steps if isinstance(step, dict)))
-    begin, sent, answers = FIRST, [], []
+    begin, sent, answers, late = FIRST, [], [], False
     for step in steps:
         if isinstance(step, dict) and "pause" in step:
             time.sleep(step["pause"])
@@ -86,11 +87,13 @@ def perform(lab, steps):
             for packet in packets_of(step, sent):
                 wait_within(begin, begin + width - GAP)
                 lab.wait_tick()
+                tick = jiffy()
                 packets.append([str(time.time_ns()), packet.hex()])
                 lab.inject(packet, False)
+                late |= jiffy() != tick
                 sent.append(packet)
             answers.append({"packets": packets})
-    return answers
+    return answers, late
 
 
 def main():
@@ -103,11 +106,11 @@ def main():
             command("nft", "-f", "-", stdin=script["rules"])
         listener = listen(script["events"])
         try:
-            answers = perform(lab, script["steps"])
+            answers, late = perform(lab, script["steps"])
             time.sleep(0.2)                                          # the last events are on their way
         finally:
             listener.send_signal(signal.SIGINT)
-        json.dump({"steps": answers, "events": listener.communicate()[0]}, sys.stdout)
+        json.dump({"steps": answers, "events": listener.communicate()[0], "late": late}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -39,11 +39,16 @@ export interface Printed {
   readonly events: string
 }
 
+/** A packet's time, nanoseconds since 1970, and its bytes. */
+type Sent = readonly [string, string]
+
+/** What was sent or asked at a step; `null` for a pause. */
+type Done = { readonly packets: readonly Sent[] } | { readonly time: string, readonly text: string, readonly messages: string } | null
+
 interface Recorded {
-  readonly steps: readonly (
-    { readonly packets: readonly (readonly [string, string])[] } | { readonly time: string, readonly text: string, readonly messages: string } | null
-  )[]
+  readonly steps: readonly Done[]
   readonly events: string
+  readonly late: boolean
 }
 
 export const EVENT_WORDS = 'extended,timestamp,id,labels'
@@ -51,17 +56,26 @@ const helper = new URL('../kernel/conntrack-tool.py', import.meta.url).pathname
 const cli = new URL('../../dist/cli.js', import.meta.url).pathname
 const run = promisify(execFile)
 
-/** The scene in this machine's kernel. */
+/** How often a scene is played before a tick in the wrong place is taken as it is. */
+const TRIES = 8
+
+/** The scene in this machine's kernel; again if the kernel's clock got in the way. */
 export async function record(scene: Scene): Promise<Recorded> {
   const steps = scene.steps.map(step => typeof step === 'object' && 'packet' in step ? step.packet : step)
-  const script = {
+  const script = JSON.stringify({
     sysctl: scene.sysctl ?? {}, rules: scene.rules ?? '', names: scene.names ?? null, events: scene.events ?? EVENT_WORDS, steps,
-  }
+  })
+  let recorded = await play(script)
+  for (let i = 1; i < TRIES && recorded.late; i++) recorded = await play(script)
+  return recorded
+}
+
+async function play(script: string): Promise<Recorded> {
   const child = spawn('python3', [helper, new URL('oracle', SHARED).pathname], { stdio: ['pipe', 'pipe', 'pipe'] })
   const texts = { out: '', err: '' }
   child.stdout.on('data', chunk => { texts.out += String(chunk) })
   child.stderr.on('data', chunk => { texts.err += String(chunk) })
-  child.stdin.end(JSON.stringify(script))
+  child.stdin.end(script)
   const status = await new Promise(resolve => { child.on('close', resolve) })
   if (status !== 0) throw new Error(texts.err)
   return JSON.parse(texts.out) as Recorded
@@ -90,7 +104,7 @@ export function printedByFormats(scene: Scene, recorded: Recorded, options: Trac
 /** Methods that rules of the kernel stand for here. */
 type Marking = Tracker & { setMark(id: number, mark: number): void, setLabels(id: number, labels: readonly number[]): void }
 
-function trackStep(tracker: Tracker, packets: readonly (readonly [string, string])[], step: Step): void {
+function trackStep(tracker: Tracker, packets: readonly Sent[], step: Step): void {
   for (const [time, hex] of packets) {
     const { connection } = tracker.track(Buffer.from(hex, 'hex'), { time: BigInt(time) })
     if (connection === null || typeof step !== 'object' || !('packet' in step)) continue
@@ -128,7 +142,7 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
     '--checksum', 'verify', ...Object.entries(scene.sysctl ?? {}).flatMap(([name, value]) => ['--sysctl', `${name}=${value}`]),
     ...(scene.zone ?? []).flatMap(rule => ['--zone', rule]),
   ]
-  const packets: (readonly [string, string])[] = []
+  const packets: Sent[] = []
   const answers: string[] = []
   const path = join(folder, `${scene.name.replace(/\W+/g, '-')}.pcap`)
   let last = '0'
@@ -149,7 +163,7 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
 /** A packet that is none: all it does is have a time. */
 const NOT_IP = '00'
 
-function writeCapture(path: string, packets: readonly (readonly [string, string])[]): void {
+function writeCapture(path: string, packets: readonly Sent[]): void {
   writeFileSync(path, rawCapture(packets.map(([, hex]) => Buffer.from(hex, 'hex')), packets.map(([time]) => BigInt(time))))
 }
 
