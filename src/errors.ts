@@ -12,6 +12,8 @@ export type ConntrackErrorCode =
   | 'closed'
   /** A tracker's method was called from within one of its own event listeners. */
   | 're-entrant'
+  /** Events came faster than they were read from an iteration of them; those that were kept have been given. */
+  | 'events-lost'
   /** `explain` was asked about a packet that is no longer remembered. */
   | 'not-remembered'
   /** The core module handed in is not the one this wrapper was built with. */

@@ -78,6 +78,11 @@ function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect): 
       expect('bytes', [entry.bytes?.original, entry.bytes?.reply].join(), golden.entry.bytes?.join())
     }
   }
+  if (golden.entry?.zone !== undefined || entry.zone !== 0) expect('zone', entry.zone, golden.entry?.zone ?? 0)
+  if (golden.entry?.vtag && entry.verificationTags) {
+    expect('tags', [entry.verificationTags.original, entry.verificationTags.reply].join(), golden.entry.vtag.join())
+  }
+  compareStream(golden, entry, expect)
   if (golden.window?.orig && entry.tcp) compareWindow(golden.window as Required<GoldenPacket>['window'], entry, expect)
 }
 
@@ -95,6 +100,13 @@ function compareTimeout(golden: GoldenPacket, entry: Connection, expect: Expect)
     const [least, most] = [entry.timeoutMs - slack, entry.timeoutMs + SLACK_MS].map(ms => Math.floor(ms / 1000))
     if (golden.timeout < least || golden.timeout > most) expect('timeout', entry.timeoutMs / 1000, golden.timeout)
   }
+}
+
+function compareStream(golden: GoldenPacket, entry: Connection, expect: Expect): void {
+  const kernels = golden.window?.stream_in_ms
+  if (kernels === undefined || entry.streamInMs === null) return
+  const late = entry.streamInMs - Math.max(0, kernels)
+  if (late > (golden.late ? LATE_MS : SLACK_MS) || late < -SLACK_MS) expect('stream in ms', entry.streamInMs, kernels)
 }
 
 function compareWindow(window: Required<GoldenPacket>['window'], entry: Connection, expect: Expect): void {

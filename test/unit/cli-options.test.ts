@@ -199,7 +199,7 @@ const TCP: Connection = {
   reply: { family: 4, protocol: 6, src: '192.0.2.9', dst: '10.0.0.1', sport: 80, dport: 1000 },
   zone: 0, mark: 0, status: ['CONFIRMED'], assured: false, seenReply: true, timeoutMs: 60_000, helper: null, master: null,
   tcpState: 'SYN_RECV', sctpState: null, tcp: null, packets: null, bytes: null,
-  zoneDirection: 'both', labels: null, start: null, stop: null, history: null, connState: null,
+  zoneDirection: 'both', labels: null, verificationTags: null, streamInMs: null, start: null, stop: null, history: null, connState: null,
 }
 const UDP6: Connection = {
   ...TCP, id: 2, tcpState: null,

@@ -392,7 +392,7 @@ const TCP_CONNECTION: Connection = {
     last: { index: 3, direction: 'original', seq: 1, ack: 2, end: 3, window: 502, scale: 7, flags: [] },
   },
   packets: { original: 3, reply: 2 }, bytes: { original: 180, reply: 112 },
-  zoneDirection: 'both', labels: null, start: null, stop: null, history: null, connState: null,
+  zoneDirection: 'both', labels: null, verificationTags: null, streamInMs: null, start: null, stop: null, history: null, connState: null,
 }
 const UDP_CONNECTION: Connection = {
   ...TCP_CONNECTION, id: 8, assured: false, seenReply: false, status: ['CONFIRMED'], timeoutMs: 29_000,
