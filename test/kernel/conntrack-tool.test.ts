@@ -10,13 +10,10 @@ import { join } from 'node:path'
 import type { TrackerOptions, ZoneRule } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
 import {
-  comparable, printedByCommandLine, printedByFormats, printedByTools, record, type Scene, type Step,
+  comparable, printedByCommandLine, printedByFormats, printedByTools, record, type Recorded, type Scene, type Step,
 } from '../support/conntrack-tool.js'
 import { readFrames } from '../support/frames.js'
 import { SHARED, sharedIsThere } from '../support/golden.js'
-
-/** What scenes may need of the tracker, and whether it is there. */
-const THERE = { timestamp: false, zone: false, mark: false, labels: false }
 
 const missing = whatIsMissing()
 let lines = 0
@@ -70,7 +67,6 @@ const ZONE_RULES = `table inet zones { chain c { type filter hook prerouting pri
     udp dport 102 ct original zone set 8
     udp dport 103 ct reply zone set 9
     udp sport 103 ct reply zone set 9
-    udp dport 104 ct original zone set 0
     tcp dport 105 ct zone set 65535
   }
 }`
@@ -91,10 +87,7 @@ const LABELLED: readonly Step[] = [
   { packet: 'A:1 > B:121 udp len=20', labels: [3, 127] }, { packet: 'A:1 > B:122 udp len=10', labels: [40] }, ...QUESTIONS,
 ]
 
-/** A scene, and what it needs of the tracker. */
-type Wanted = Scene & { readonly needs?: readonly (keyof typeof THERE)[] }
-
-const scenes: readonly Wanted[] = [
+const scenes: readonly Scene[] = [
   {
     name: 'TCP, UDP, ICMP and IPv6, entries alone',
     steps: [...TCP_CLOSE, ...TCP_RESET, ...UDP, ...QUESTIONS, ask('conntrack', '-C')],
@@ -126,7 +119,7 @@ const scenes: readonly Wanted[] = [
     ],
   },
   {
-    name: 'timestamps', sysctl: { timestamp: 1, acct: 1, udp_timeout: 2 }, needs: ['timestamp'],
+    name: 'timestamps', sysctl: { timestamp: 1, acct: 1, udp_timeout: 3 },
     events: 'extended,timestamp,id,labels,ktimestamp',
     steps: [
       ...TCP_CLOSE, ...UDP, ...QUESTIONS, { pause: 1 }, 'A:1000 > B:80 tcp S seq=990000', ...TCP_RESET.slice(4),
@@ -134,27 +127,27 @@ const scenes: readonly Wanted[] = [
     ],
   },
   {
-    name: 'zones', rules: ZONE_RULES, needs: ['zone'],
+    name: 'zones', rules: ZONE_RULES,
     zone: [
       'proto=udp,dport=101=7', 'proto=udp,dport=102=original:8', 'proto=udp,dport=103=reply:9', 'proto=udp,sport=103=reply:9',
-      'proto=udp,dport=104=original:0', 'proto=tcp,dport=105=65535',
+      'proto=tcp,dport=105=65535',
     ],
     steps: [
-      ...[101, 102, 103, 104].flatMap(port => [`A:1 > B:${port} udp`, `B:${port} > A:1 udp`]), 'A:1 > B:105 tcp S seq=1', ...QUESTIONS,
+      ...[101, 102, 103].flatMap(port => [`A:1 > B:${port} udp`, `B:${port} > A:1 udp`]), 'A:1 > B:105 tcp S seq=1', ...QUESTIONS,
     ],
   },
   {
-    name: 'marks', rules: MARK_RULES, needs: ['mark'],
+    name: 'marks', rules: MARK_RULES,
     steps: [
       'A:1 > B:111 udp', { packet: 'A:1 > B:111 udp len=10', mark: 7 }, 'B:111 > A:1 udp', LIST, { packet: 'A:1 > B:111 udp len=20', mark: 0 },
       'A:1 > B:112 tcp S seq=1', { packet: 'A:1 > B:112 tcp S seq=1 len=10', mark: 0xffffffff }, ...QUESTIONS,
     ],
   },
   {
-    name: 'labels with names', rules: LABEL_RULES, needs: ['labels'], labels: true,
+    name: 'labels with names', rules: LABEL_RULES, labels: true,
     names: '# labels\n3 three\n127 last-one\n', steps: LABELLED,
   },
-  { name: 'labels without names', rules: LABEL_RULES, needs: ['labels'], labels: true, steps: LABELLED },
+  { name: 'labels without names', rules: LABEL_RULES, labels: true, steps: LABELLED },
 ]
 
 /** Captures with few packets, all of them whole. */
@@ -168,14 +161,10 @@ describe.skipIf(missing)(`the text of the real tools${missing ? ` (skipped: need
     process.stdout.write(`text of the real tools: ${lines} lines\n`)
   })
 
-  for (const { needs = [], ...scene } of scenes) {
-    const lacking = needs.filter(part => !THERE[part])
-    const title = `${scene.name}${lacking.length > 0 ? ` (skipped: the tracker has no ${lacking.join(', ')} yet)` : ''}`
-    test.skipIf(lacking.length > 0)(title, () => compare(scene, folder))
-  }
+  test.each(scenes.map(scene => [scene.name, scene] as const))('%s', (_name, scene) => compare(scene, folder))
 
   // A scene sleeps most of its time.
-  test.concurrent.each(missing ? [] : plainScenarios())('scenario $name', scene => compare(scene, folder))
+  test.concurrent.each((missing ? [] : plainScenarios()).map(scene => [scene.name, scene] as const))('scenario %s', (_name, scene) => compare(scene, folder))
 
   test.concurrent.each(CAPTURES)('capture %s', async name => {
     const frames = await readFrames(new URL(`../captures/${name}.pcap`, import.meta.url).pathname)
@@ -198,25 +187,42 @@ function plainScenarios(): Scene[] {
   })
 }
 
+/** How often a scene is played whose difference may be the tick in the wrong place. */
+const TRIES = 8
+
 async function compare(scene: Scene, folder: string): Promise<void> {
-  const recorded = await record(scene)
-  const real = comparable(printedByTools(recorded))
-  expect([...real.answers, real.events].flat()).not.toHaveLength(0)
-  lines += real.events.length + real.answers.flat().length
-  // Filters are the command line's alone.
-  if (!scene.steps.some(isFiltered)) expect(comparable(printedByFormats(scene, recorded, optionsOf(scene)))).toEqual(real)
-  // The command line has no rules that mark or label packets.
-  if (!scene.steps.some(step => typeof step === 'object' && ('mark' in step || 'labels' in step))) {
-    expect(comparable(await printedByCommandLine(scene, recorded, folder))).toEqual(real)
+  for (let i = 1; ; i++) {
+    const recorded = await record(scene)
+    try {
+      return await compareRecorded(scene, recorded, folder)
+    } catch (error) {
+      if (!recorded.late || i === TRIES) throw error
+    }
   }
+}
+
+async function compareRecorded(scene: Scene, recorded: Recorded, folder: string): Promise<void> {
+  const real = comparable(printedByTools(recorded))
+  const printed = [...real.answers, real.events].flat()
+  expect(printed).not.toHaveLength(0)
+  // Filters are the command line's alone; it has no rules that mark or label packets.
+  if (!scene.steps.some(isFiltered)) {
+    expect(comparable(printedByFormats(scene, recorded, optionsOf(scene)))).toEqual(real)
+  }
+  if (!scene.steps.some(isMarked)) expect(comparable(await printedByCommandLine(scene, recorded, folder))).toEqual(real)
+  lines += printed.length
+}
+
+function isMarked(step: Step): boolean {
+  return typeof step === 'object' && ('mark' in step || 'labels' in step)
 }
 
 function isFiltered(step: Step): boolean {
   return typeof step === 'object' && 'run' in step && step.run[1] === '-L' && step.run[2] !== '-o'
 }
 
-function optionsOf({ sysctl = {}, zone = [] }: Scene): TrackerOptions {
-  return { sysctl, ...(zone.length === 0 ? {} : { zone: zone.map(zoneRule) }) }
+function optionsOf({ sysctl = {}, zone = [], labels = false }: Scene): TrackerOptions {
+  return { sysctl, zone: zone.map(zoneRule), labels }
 }
 
 /** `proto=udp,dport=101=original:7` in the SDK's words. */

@@ -33,10 +33,16 @@ export interface Scene {
   readonly steps: readonly Step[]
 }
 
-/** What was printed: by question, and the events. */
+/** What was printed: the answers to questions, and the events. */
 export interface Printed {
-  readonly answers: readonly string[]
+  readonly answers: readonly Answer[]
   readonly events: string
+}
+
+interface Answer {
+  /** Nanoseconds since 1970. */
+  readonly time: string
+  readonly text: string
 }
 
 /** A packet's time, nanoseconds since 1970, and its bytes. */
@@ -45,9 +51,10 @@ type Sent = readonly [string, string]
 /** What was sent or asked at a step; `null` for a pause. */
 type Done = { readonly packets: readonly Sent[] } | { readonly time: string, readonly text: string, readonly messages: string } | null
 
-interface Recorded {
+export interface Recorded {
   readonly steps: readonly Done[]
   readonly events: string
+  /** The kernel's clock ticked while it had a packet: an event may tell a second less than the packet set. */
   readonly late: boolean
 }
 
@@ -56,26 +63,17 @@ const helper = new URL('../kernel/conntrack-tool.py', import.meta.url).pathname
 const cli = new URL('../../dist/cli.js', import.meta.url).pathname
 const run = promisify(execFile)
 
-/** How often a scene is played before a tick in the wrong place is taken as it is. */
-const TRIES = 8
-
-/** The scene in this machine's kernel; again if the kernel's clock got in the way. */
+/** The scene in this machine's kernel. */
 export async function record(scene: Scene): Promise<Recorded> {
   const steps = scene.steps.map(step => typeof step === 'object' && 'packet' in step ? step.packet : step)
-  const script = JSON.stringify({
+  const script = {
     sysctl: scene.sysctl ?? {}, rules: scene.rules ?? '', names: scene.names ?? null, events: scene.events ?? EVENT_WORDS, steps,
-  })
-  let recorded = await play(script)
-  for (let i = 1; i < TRIES && recorded.late; i++) recorded = await play(script)
-  return recorded
-}
-
-async function play(script: string): Promise<Recorded> {
+  }
   const child = spawn('python3', [helper, new URL('oracle', SHARED).pathname], { stdio: ['pipe', 'pipe', 'pipe'] })
   const texts = { out: '', err: '' }
   child.stdout.on('data', chunk => { texts.out += String(chunk) })
   child.stderr.on('data', chunk => { texts.err += String(chunk) })
-  child.stdin.end(script)
+  child.stdin.end(JSON.stringify(script))
   const status = await new Promise(resolve => { child.on('close', resolve) })
   if (status !== 0) throw new Error(texts.err)
   return JSON.parse(texts.out) as Recorded
@@ -83,34 +81,35 @@ async function play(script: string): Promise<Recorded> {
 
 /** What the real tools printed. */
 export function printedByTools({ steps, events }: Recorded): Printed {
-  return { answers: steps.flatMap(step => step !== null && 'text' in step ? [step.text] : []), events }
+  return { answers: steps.flatMap(step => step !== null && 'text' in step ? [step] : []), events }
 }
 
 /** The same through a tracker and the format functions. */
 export function printedByFormats(scene: Scene, recorded: Recorded, options: TrackerOptions): Printed {
-  const tracker = createTracker({ ...options, ...(scene.labels ? { labels: true } : {}) } as TrackerOptions)
+  const tracker = createTracker(options)
   const events: string[] = []
   const flags = flagsOf((scene.events ?? EVENT_WORDS).split(','), scene)
   for (const kind of ['new', 'update', 'destroy'] as const) tracker.on(kind, event => { events.push(eventLine(event, flags)) })
-  const answers: string[] = []
+  const answers: Answer[] = []
   recorded.steps.forEach((step, i) => {
     if (step === null) return
     if ('packets' in step) trackStep(tracker, step.packets, scene.steps[i])
-    else answers.push(answerOf(tracker, (scene.steps[i] as { run: readonly string[] }).run, BigInt(step.time), scene))
+    else answers.push({ time: step.time, text: answerOf(tracker, commandOf(scene.steps[i]), BigInt(step.time), scene) })
   })
   return { answers, events: asText(events) }
 }
-
-/** Methods that rules of the kernel stand for here. */
-type Marking = Tracker & { setMark(id: number, mark: number): void, setLabels(id: number, labels: readonly number[]): void }
 
 function trackStep(tracker: Tracker, packets: readonly Sent[], step: Step): void {
   for (const [time, hex] of packets) {
     const { connection } = tracker.track(Buffer.from(hex, 'hex'), { time: BigInt(time) })
     if (connection === null || typeof step !== 'object' || !('packet' in step)) continue
-    if (step.mark !== undefined) (tracker as Marking).setMark(connection, step.mark)
-    if (step.labels !== undefined) (tracker as Marking).setLabels(connection, step.labels)
+    if (step.mark !== undefined) tracker.setMark(connection, step.mark)
+    if (step.labels !== undefined) tracker.setLabels(connection, step.labels)
   }
+}
+
+function commandOf(step: Step): readonly string[] {
+  return typeof step === 'object' && 'run' in step ? step.run : []
 }
 
 function answerOf(tracker: Tracker, command: readonly string[], now: bigint, scene: Scene): string {
@@ -143,7 +142,7 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
     ...(scene.zone ?? []).flatMap(rule => ['--zone', rule]),
   ]
   const packets: Sent[] = []
-  const answers: string[] = []
+  const answers: Answer[] = []
   const path = join(folder, `${scene.name.replace(/\W+/g, '-')}.pcap`)
   let last = '0'
   for (const [i, step] of recorded.steps.entries()) {
@@ -152,7 +151,7 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
     if ('packets' in step) packets.push(...step.packets)
     else {
       writeCapture(path, [...packets, [step.time, NOT_IP]])
-      answers.push(await commandLine((scene.steps[i] as { run: readonly string[] }).run, settings, path))
+      answers.push({ time: step.time, text: await commandLine(commandOf(scene.steps[i]), settings, path) })
     }
   }
   writeCapture(path, [...packets, [last, NOT_IP]])
@@ -177,8 +176,12 @@ async function commandLine(command: readonly string[], settings: readonly string
   return `${statistics.entries}\n`
 }
 
-/** Numbers that stand for ids: the ids themselves cannot be equal. */
-type Numbers = Map<string, number>
+/** A number that stands for an id from some time on: ids themselves cannot be equal. */
+interface Numbered {
+  readonly seconds: number
+  readonly id: string
+  readonly number: number
+}
 
 /**
  * What is left when what cannot be equal is taken out: ids are numbered as their connections appear, absolute times of
@@ -186,11 +189,11 @@ type Numbers = Map<string, number>
  * so those lines are sorted.
  */
 export function comparable(printed: Printed): { answers: string[][], events: string[] } {
-  const numbers: Numbers = new Map()
-  const events = sortEnds(linesOf(printed.events).map(line => withoutTime(numberedEvent(line, numbers))))
-  const answers = printed.answers.map(text => {
+  const numbers: Numbered[] = []
+  const events = sortEnds(linesOf(printed.events).map(line => comparableEvent(line, numbers)))
+  const answers = printed.answers.map(({ time, text }) => {
     const lines = linesOf(text)
-    return text.startsWith('cpu=') ? [sumOfProcessors(lines)] : lines.map(line => numbered(line, numbers)).sort()
+    return text.startsWith('cpu=') ? [sumOfProcessors(lines)] : lines.map(line => withNumber(line, Number(time) / 1e9, numbers)).sort()
   })
   return { answers, events }
 }
@@ -202,19 +205,19 @@ function linesOf(text: string): string[] {
 /** An id of ICMP is never so far to the right. */
 const ID = / id=(\d+)(?=( labels.*)?$)/
 
-function numberedEvent(line: string, numbers: Numbers): string {
+function comparableEvent(line: string, numbers: Numbered[]): string {
+  const seconds = Number(/^\[(\d+\.\d{6})\]\t/.exec(line)?.[1])
   const id = ID.exec(line)?.[1]
-  // The kernel's ids are made of an entry's place in memory: the next one may have the same.
-  if (id !== undefined && line.includes('[NEW]')) numbers.set(id, Math.max(0, ...numbers.values()) + 1)
-  return numbered(line, numbers)
+  if (id !== undefined && line.includes('[NEW]')) numbers.push({ seconds, id, number: numbers.length + 1 })
+  return withNumber(line, seconds, numbers).replace(/^\[\d+\.\d{6}\]\t/, '[time]\t')
 }
 
-function numbered(line: string, numbers: Numbers): string {
-  return line.replace(ID, (_, id: string) => ` id=#${numbers.get(id) ?? id}`)
-}
-
-function withoutTime(line: string): string {
-  return line.replace(/^\[\d+\.\d{6}\]\t/, '[time]\t')
+/** The kernel's ids are made of an entry's place in memory: of two entries with the same, the later one counts. */
+function withNumber(line: string, seconds: number, numbers: readonly Numbered[]): string {
+  return line.replace(ID, (_, id: string) => {
+    const known = numbers.filter(entry => entry.id === id && entry.seconds <= seconds).at(-1)
+    return ` id=#${known?.number ?? id}`
+  })
 }
 
 function sortEnds(lines: readonly string[]): string[] {
