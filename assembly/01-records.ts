@@ -444,8 +444,9 @@ export let startsAt: u32 = 0
 export let labelsAt: u32 = 0
 export let historiesAt: u32 = 0
 export let provenanceAt: u32 = 0
-/** Where the extras of one connection are gathered for the host. */
+/** Where the extras of one connection, and a tracker's life, are gathered for the host. */
 export let extrasAt: u32 = 0
+export let lifeAt: u32 = 0
 
 // Sizes
 export let maxConnections: u32 = 0
@@ -459,6 +460,8 @@ export const WITH_ACCT: u32 = 2
 export const WITH_TIMESTAMP: u32 = 4
 export const WITH_LABELS: u32 = 8
 export const WITH_HISTORY: u32 = 16
+
+export const LIFE_SIZE: u32 = 64
 
 /** Bytes that readers may touch behind the input's last packet. */
 const INPUT_SLACK: u32 = 64
@@ -509,6 +512,7 @@ export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: 
   zonesAt = region(MATCHES * MATCH_SIZE)
   policiesAt = region(MATCHES * MATCH_SIZE)
   extrasAt = region(EXTRAS_SIZE)
+  lifeAt = region(LIFE_SIZE)
   offsetAt = region(batch * 4)
   lengthAt = region(batch * 4)
   wireLengthAt = region(batch * 4)

@@ -44,8 +44,8 @@ export let entries: u32 = 0
 export let highest: u32 = 0
 /** When the table first turned a new connection away since this was last forgotten; MAX_VALUE: not. */
 export let turnedAwayAt: i64 = i64.MAX_VALUE
-let freeSlot: u32 = 0
-let lastId: u32 = 0
+export let freeSlot: u32 = 0
+export let lastId: u32 = 0
 
 // @ts-ignore: decorator
 @inline export function bucketOf(hash: u32): u32 {
@@ -305,4 +305,64 @@ export function isExpendable(e: Entry): bool {
 
 export function forgetTurnedAway(): void {
   turnedAwayAt = i64.MAX_VALUE
+}
+
+/** Sets what a snapshot says of the table; index and entries are checked by their own functions. */
+export function setTable(inUse: u32, slots: u32, free: u32, id: u32, turnedAway: i64): void {
+  entries = inUse
+  highest = slots
+  freeSlot = free
+  lastId = id
+  turnedAwayAt = turnedAway
+}
+
+/** The first bucket from `from` on that holds something, `buckets` where none does. */
+export function nextUsedBucket(from: u32): u32 {
+  for (let bucket = from; bucket < buckets; bucket++) {
+    if (places(indexAt + (bucket << 6), 0) != PLACES_MASK) return bucket
+  }
+  return buckets
+}
+
+/** Whether the index holds every entry once and nothing else (I1, I3). Entries and their hashes are known to be sound. */
+export function indexIsSound(): bool {
+  let found: u32 = 0
+  for (let i = nextUsedBucket(0); i < buckets; i = nextUsedBucket(i + 1)) {
+    const n = soundIn(indexAt + (i << 6), entries - found)
+    if (n == 0) return false
+    found += n
+  }
+  return found == entries
+}
+
+/** Entries in a bucket, at most `most`; 0 where something is wrong with it. */
+function soundIn(bucket: u32, most: u32): u32 {
+  let n: u32 = 0
+  for (let place: u32 = 0; place < PLACES; place++) {
+    const hash = load<u32>(bucket + (place << 2))
+    if (hash == 0) continue
+    const slot = load<u32>(bucket + SLOTS + (place << 2))
+    if (!belongs(slot, bucket) || entryAt(slot).hash != hash || isPlaced(bucket, slot, place)) return 0
+    n++
+  }
+  let slot = load<u32>(bucket, CHAIN)
+  if (slot && n < PLACES) return 0
+  // A chain that comes back to itself has more steps than there are entries.
+  for (; slot; slot = entryAt(slot).next) {
+    if (n >= most || !belongs(slot, bucket) || isPlaced(bucket, slot, PLACES)) return 0
+    n++
+  }
+  return n <= most ? n : 0
+}
+
+function belongs(slot: u32, bucket: u32): bool {
+  return slot > 0 && slot <= highest && entryAt(slot).status != 0 && bucketOf(entryAt(slot).hash) == bucket
+}
+
+/** One of the first `before` places of a bucket holds the slot. */
+function isPlaced(bucket: u32, slot: u32, before: u32): bool {
+  for (let place: u32 = 0; place < before; place++) {
+    if (load<u32>(bucket + (place << 2)) && load<u32>(bucket + SLOTS + (place << 2)) == slot) return true
+  }
+  return false
 }

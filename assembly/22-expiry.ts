@@ -23,10 +23,10 @@ const CATCH_UP: i64 = 8
 /** Entries that the sweep of one packet removes at most; leaves room among the packet's events for its own. */
 const REMOVED_AT_ONCE: u32 = EVENTS_PER_PACKET / 2
 
-let dueAt: i64 = i64.MIN_VALUE
-let cursor: u32 = 1
+export let dueAt: i64 = i64.MIN_VALUE
+export let cursor: u32 = 1
 /** How many entries the round that thins out a crowded table has still to look at. */
-let thinning: u32 = 0
+export let thinning: u32 = 0
 const THIN_AFTER: i64 = 1_000_000_000
 
 /** Sweeps if a step of time has passed. */
@@ -72,4 +72,11 @@ function isInTheWay(e: Entry): bool {
 /** Removes what has expired, in the order of the slots, up to `most` entries. Returns how many. */
 export function sweepAll(now: i64, most: u32): u32 {
   return sweepEntries(now, highest, most)
+}
+
+/** Sets what a snapshot says of the sweep. */
+export function setSweep(due: i64, at: u32, left: u32): void {
+  dueAt = due
+  cursor = at
+  thinning = left
 }

@@ -82,3 +82,9 @@ export function destroyed(e: Entry): void {
 export function forgetEvents(): void {
   waiting = 0
 }
+
+/** Sets what a snapshot says of the clock. */
+export function setClock(time: i64, packets: u32): void {
+  clock = time
+  packetNumber = packets
+}

@@ -14,10 +14,10 @@
  */
 import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE } from './00-constants'
 import {
-  buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, entryAt, ENTRY_SIZE, eventsAt, extrasAt, GROUP, hashKeysAt,
-  indexAt, inputAt, LABELS_SIZE, labelsAt, layOut, lengthAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
-  PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, recordsAt, scratchAt, secondsAt,
-  settingsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
+  accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, entryAt, ENTRY_SIZE, eventsAt, extrasAt, GROUP, hashKeysAt,
+  historiesAt, indexAt, inputAt, LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
+  PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt, secondsAt,
+  settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
 import { readLink } from './10-link'
 import { FRAGMENT_BYTES, releaseComplete } from './11-fragments'
@@ -34,6 +34,9 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import { classify } from './50-track'
+
+export { nextUsedBucket } from './21-table'
+export { layoutFingerprint, loadLife, saveLife } from './60-snapshot'
 
 /** Checked by the wrapper: layouts of records and columns go with it. */
 export const VERSION: u32 = 1
@@ -79,7 +82,13 @@ export function regionAt(region: u32): u32 {
     case 18: return zonesAt
     case 19: return policiesAt
     case 20: return extrasAt
-    case 21: return buckets
+    case 21: return lifeAt
+    case 22: return accountsAt
+    case 23: return startsAt
+    case 24: return labelsAt
+    case 25: return historiesAt
+    case 26: return provenanceAt
+    case 27: return buckets
   }
   return 0
 }

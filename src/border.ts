@@ -31,6 +31,15 @@ const ATTACHED_START = 2
 const ZONE_DIRECTIONS = { original: 8, reply: 16, both: 24 } as const
 const ANY = 0xffff
 const REPORTED_COUNTERS = 352
+const LIFE_SIZE = 64
+/** Where a life has the highest slot. */
+const LIFE_HIGHEST = 32
+const BUCKET_SIZE = 64
+/** Bytes of one record of each side array, by the option that it comes with. */
+const SIDE_ARRAYS = [
+  ['acct', 'accounts', 32], ['timestamp', 'starts', 8], ['labels', 'labels', 16], ['history', 'histories', 32],
+  ['explain', 'provenance', 64],
+] as const
 const GRE = 47
 const SCTP = 132
 const UDP = 17
@@ -40,7 +49,7 @@ const WITH_PORTS: readonly number[] = [6, 17, SCTP, 136]
 const Region = {
   settings: 0, switches: 1, hashKeys: 2, counters: 3, notrack: 4, drop: 5, offset: 6, length: 7, wireLength: 8, seconds: 9,
   nanoseconds: 10, linkType: 11, verdict: 12, records: 13, events: 14, input: 15, index: 16, entries: 17, zones: 18,
-  policies: 19, extras: 20,
+  policies: 19, extras: 20, life: 21, accounts: 22, starts: 23, labels: 24, histories: 25, provenance: 26, buckets: 27,
 } as const
 
 interface Exports {
@@ -65,6 +74,10 @@ interface Exports {
   gatherExtras(slot: number): void
   setMark(slot: number, mark: number): void
   setLabels(slot: number, low: bigint, high: bigint): void
+  nextUsedBucket(from: number): number
+  layoutFingerprint(): number
+  saveLife(): void
+  loadLife(): number
 }
 
 /** Numbers of one packet's record, for `explain`. */
@@ -139,6 +152,7 @@ export class Core {
   readonly #verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
   readonly #counts: BigUint64Array
   readonly batchSize: number
+  readonly maxConnections: number
   readonly parts: Parts
   #listening = false
   #drain: () => void = () => {}
@@ -151,6 +165,7 @@ export class Core {
     }
     this.#exports = exports
     this.batchSize = batchSize
+    this.maxConnections = maxConnections
     this.parts = parts
     const buffer = exports.memory.buffer
     this.#bytes = new Uint8Array(buffer)
@@ -543,6 +558,94 @@ export class Core {
     }
   }
 
+  /** Changes with the layout of what a snapshot holds. */
+  get fingerprint(): number {
+    return this.#exports.layoutFingerprint() >>> 0
+  }
+
+  /** Timeouts of the policies, in seconds. */
+  policyTimeouts(policies: number): number[][] {
+    return Array.from({ length: policies }, (_, policy) => Array.from({ length: TIMEOUTS }, (_, place) =>
+      Number(this.#view.getBigInt64(this.#at.settings + ((policy + 1) * TIMEOUTS + place) * 8, true) / 1_000_000_000n)))
+  }
+
+  setPolicyTimeouts(policies: readonly (readonly number[])[]): void {
+    policies.forEach((timeouts, i) => this.#writePolicy(i + 1, new Map(timeouts.entries())))
+  }
+
+  /** All that a tracker has to bring along, besides what it was made with: views and copies, good until the next call. */
+  save(): Uint8Array[] {
+    this.#exports.saveLife()
+    const { life, hashKeys, counters, entries } = this.#at
+    const slots = this.#exports.highestSlot() >>> 0
+    return [
+      this.#part(life, LIFE_SIZE), this.#part(hashKeys, HASH_KEYS), this.#part(counters, REPORTED_COUNTERS * 8),
+      this.#part(entries + ENTRY_SIZE, slots * ENTRY_SIZE),
+      ...this.#sideArrays().map(([at, size]) => this.#part(at + size, slots * size)),
+      this.#usedBuckets(),
+    ]
+  }
+
+  /**
+   * Puts what `save` gave into a core that was just made.
+   *
+   * @returns false, and the core is of no use any more, where it is not sound
+   */
+  load(parts: readonly Uint8Array[]): boolean {
+    const sides = this.#sideArrays()
+    if (parts.length !== 5 + sides.length) return false
+    const [life, hashKeys, counters, entries] = parts
+    const slots = entries.length / ENTRY_SIZE
+    if (life.length !== LIFE_SIZE || hashKeys.length !== HASH_KEYS || counters.length !== REPORTED_COUNTERS * 8) return false
+    if (!(Number.isInteger(slots) && slots <= this.maxConnections)) return false
+    if (sides.some(([, size], i) => parts[4 + i].length !== slots * size)) return false
+    this.#bytes.set(life, this.#at.life)
+    if (this.#view.getUint32(this.#at.life + LIFE_HIGHEST, true) !== slots) return false
+    this.setHashKeys(hashKeys)
+    this.#bytes.set(counters, this.#at.counters)
+    this.#bytes.set(entries, this.#at.entries + ENTRY_SIZE)
+    sides.forEach(([at, size], i) => this.#bytes.set(parts[4 + i], at + size))
+    return this.#setBuckets(parts[4 + sides.length]) && this.#exports.loadLife() !== 0
+  }
+
+  #part(at: number, length: number): Uint8Array {
+    return this.#bytes.subarray(at, at + length)
+  }
+
+  /** Address and record size of the side arrays that there are. */
+  #sideArrays(): (readonly [at: number, size: number])[] {
+    return SIDE_ARRAYS.filter(([part]) => this.parts[part]).map(([, region, size]) => [this.#at[region], size] as const)
+  }
+
+  /** The index without its empty buckets, each with its number in front. */
+  #usedBuckets(): Uint8Array {
+    const { index, buckets } = this.#at
+    const used: number[] = []
+    const next = (from: number) => this.#exports.nextUsedBucket(from) >>> 0
+    for (let bucket = next(0); bucket < buckets; bucket = next(bucket + 1)) used.push(bucket)
+    const part = new Uint8Array(used.length * (4 + BUCKET_SIZE))
+    const view = new DataView(part.buffer)
+    used.forEach((bucket, i) => {
+      const at = i * (4 + BUCKET_SIZE)
+      view.setUint32(at, bucket, true)
+      part.set(this.#part(index + bucket * BUCKET_SIZE, BUCKET_SIZE), at + 4)
+    })
+    return part
+  }
+
+  #setBuckets(part: Uint8Array): boolean {
+    if (part.length % (4 + BUCKET_SIZE) !== 0) return false
+    const view = new DataView(part.buffer, part.byteOffset, part.length)
+    let last = -1
+    for (let at = 0; at < part.length; at += 4 + BUCKET_SIZE) {
+      const bucket = view.getUint32(at, true)
+      if (bucket <= last || bucket >= this.#at.buckets) return false
+      this.#bytes.set(part.subarray(at + 4, at + 4 + BUCKET_SIZE), this.#at.index + bucket * BUCKET_SIZE)
+      last = bucket
+    }
+    return true
+  }
+
   #labels(at: number): number[] {
     const numbers: number[] = []
     for (let i = 0; i < 128; i++) if (this.#bytes[at + (i >> 3)] >> (i & 7) & 1) numbers.push(i)
@@ -642,4 +745,9 @@ function abort(_message: number, _file: number, line: number, column: number): n
   throw new Error(`assertion of the core failed at ${line}:${column}`)
 }
 
-export { BATCH_SIZE, HASH_KEYS }
+/** The fingerprint of a core that no tracker has been made with yet. */
+export function coreFingerprint(module: WebAssembly.Module): number {
+  return instantiate(module).layoutFingerprint() >>> 0
+}
+
+export { BATCH_SIZE, HASH_KEYS, TIMEOUTS }

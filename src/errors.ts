@@ -16,6 +16,8 @@ export type ConntrackErrorCode =
   | 'events-lost'
   /** `explain` was asked about a packet that is no longer remembered. */
   | 'not-remembered'
+  /** Bytes are no snapshot, or one that is damaged, of another version, or not sound. */
+  | 'bad-snapshot'
   /** The core module handed in is not the one this wrapper was built with. */
   | 'wrong-core'
   /** Not a capture: the first bytes are those of no format that is read. */

@@ -1,6 +1,6 @@
 /** The tracker: the SDK's one object. */
 import type { PacketBatch } from './batch.js'
-import { BATCH_SIZE, Core, HASH_KEYS, type Rules } from './border.js'
+import { BATCH_SIZE, Core, coreFingerprint, HASH_KEYS, TIMEOUTS, type Rules } from './border.js'
 import { coreModule } from './core-module.js'
 import { ConntrackError } from './errors.js'
 import { EventStream } from './event-stream.js'
@@ -11,6 +11,7 @@ import {
   DIRECTIONS, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, type Reason,
   type State,
 } from './names.js'
+import { bad, decodeSnapshot, encodeSnapshot } from './snapshot.js'
 import { SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
   Connection, ConnectionEvent, ConnectionEventKind, Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
@@ -94,6 +95,28 @@ export function createTracker(options: TrackerOptions = {}): Tracker {
   return new Tracker(options)
 }
 
+/**
+ * Makes a tracker that goes on where another one was when it gave a snapshot: same verdicts, same table, same next
+ * snapshot, in whatever runtime. Listeners do not come along.
+ *
+ * A snapshot that is damaged, of another version of this package, or not sound is refused before anything is done with
+ * it; one that was made up with care can say nothing worse than false connections.
+ *
+ * @throws ConntrackError `bad-snapshot`, `invalid-argument`, `wrong-core`
+ */
+export function restoreTracker(snapshot: Uint8Array, options: Pick<TrackerOptions, 'module'> = {}): Tracker {
+  if (!(snapshot instanceof Uint8Array)) throw invalid('a snapshot must be a Uint8Array')
+  if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
+  return Tracker.restore(snapshot, options.module ?? coreModule)
+}
+
+/** What a snapshot says that a tracker was made with, and its sysctls. */
+interface Description {
+  readonly options: TrackerOptions
+  readonly sysctl: Readonly<Record<string, number>>
+  readonly policyTimeouts: readonly (readonly number[])[]
+}
+
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
 export class Tracker implements Disposable {
   readonly #core: Core
@@ -101,6 +124,8 @@ export class Tracker implements Disposable {
   readonly #sysctl: Record<string, number> = {}
   readonly #explain: boolean
   readonly #maxConnections: number
+  /** What it was made with, as snapshots have it. */
+  readonly #made: TrackerOptions
   readonly #streams = new Set<EventStream>()
   #last: VerdictBatch | null = null
   #recorded = false
@@ -144,6 +169,44 @@ export class Tracker implements Disposable {
     for (const [name, value] of Object.entries(this.#sysctl)) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
     this.#core.configure(rules)
+    const { notrack, drop, zone, timeouts, labels, history, explain, checksum } = options
+    const { acct, timestamp } = this.#sysctl
+    // A copy: what the caller does to its lists later is not ours.
+    this.#made = JSON.parse(JSON.stringify({
+      maxConnections: this.#maxConnections, batchSize, sysctl: { acct, timestamp }, notrack, drop, zone, timeouts, labels, history,
+      explain, checksum,
+    })) as TrackerOptions
+  }
+
+  /** Use `restoreTracker`. */
+  static restore(bytes: Uint8Array, module: WebAssembly.Module): Tracker {
+    const { description, parts } = decodeSnapshot(bytes, coreFingerprint(module))
+    const { options, sysctl, policyTimeouts } = checkDescription(description)
+    const tracker = restored(() => new Tracker({ ...options, hashSeed: 0, module }))
+    restored(() => tracker.#setSysctls(sysctl))
+    tracker.#core.setPolicyTimeouts(checkPolicyTimeouts(policyTimeouts, options.timeouts?.length ?? 0))
+    if (!tracker.#core.load(parts)) throw bad('what it holds is not sound')
+    return tracker
+  }
+
+  /**
+   * All that this tracker is: what it was made with, its table, its clock. `restoreTracker` goes on from it elsewhere.
+   *
+   * It holds the hash's secret: who has it can choose packets that fall into one place of the table.
+   */
+  snapshot(): Uint8Array {
+    this.#enter()
+    const description: Description = {
+      options: this.#made,
+      sysctl: this.#sysctl,
+      policyTimeouts: this.#core.policyTimeouts(this.#made.timeouts?.length ?? 0),
+    }
+    return encodeSnapshot({ description, parts: this.#core.save() }, this.#core.fingerprint)
+  }
+
+  /** All of them, by their names in this version's table. */
+  #setSysctls(values: Readonly<Record<string, unknown>>): void {
+    for (const name of Object.keys(SYSCTLS)) this.setSysctl(name, sysctlValue(name, values[name]))
   }
 
   /**
@@ -307,6 +370,8 @@ export class Tracker implements Disposable {
       reasons: Object.fromEntries(reasons),
       protocols: Object.fromEntries(protocols),
       entries: core.entries,
+      inserts: counter(Counter.confirmed),
+      deletes: counter(Counter.removed),
       maxConnections: this.#maxConnections,
       offloadedChecksums: counter(Counter.offloaded),
       counters: {
@@ -488,6 +553,32 @@ export class Tracker implements Disposable {
     this.#open()
     if (this.#busy) throw new ConntrackError('re-entrant', 'a listener must not call the tracker it listens to')
   }
+}
+
+/** What goes wrong with what a snapshot says is the snapshot's fault. */
+function restored<T>(make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    throw error instanceof ConntrackError && error.code !== 'wrong-core' ? bad(error.message) : error
+  }
+}
+
+function checkDescription(description: unknown): Description {
+  const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
+  const { options, sysctl, policyTimeouts } = (isObject(description) ? description : {}) as Partial<Description>
+  if (!isObject(options) || !isObject(sysctl) || !Array.isArray(policyTimeouts)) throw bad('its description is incomplete')
+  if ('module' in options! || 'hashSeed' in options!) throw bad('its description has options that no snapshot has')
+  return { options: options!, sysctl: sysctl!, policyTimeouts }
+}
+
+/** As many as there are policies, each complete, of values that timeouts can have. */
+function checkPolicyTimeouts(policies: Description['policyTimeouts'], count: number): Description['policyTimeouts'] {
+  const { min, max } = SYSCTLS.udp_timeout
+  const sound = policies.length === count && policies.every(timeouts => Array.isArray(timeouts) && timeouts.length === TIMEOUTS
+    && timeouts.every(value => Number.isInteger(value) && value >= min && value <= max))
+  if (!sound) throw bad('its timeout policies are not sound')
+  return policies
 }
 
 function checkBatch(batch: PacketBatch, batchSize: number): void {

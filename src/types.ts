@@ -217,8 +217,11 @@ export interface Statistics {
   readonly reasons: Readonly<Partial<Record<Reason, number>>>
   /** IP packets by protocol number. */
   readonly protocols: Readonly<Record<number, number>>
-  /** Entries in the table now. */
+  /** Entries in the table now: `inserts - deletes`. */
   readonly entries: number
+  /** Connections confirmed, and removed for whatever reason. */
+  readonly inserts: number
+  readonly deletes: number
   readonly maxConnections: number
   /** Packets whose checksum was left to the capturing host's network card (mode `offload`). */
   readonly offloadedChecksums: number

@@ -645,7 +645,7 @@ describe('conntrack -E', () => {
 })
 
 const STATISTICS: Statistics = {
-  packets: 120, entries: 3, maxConnections: 1000, offloadedChecksums: 0,
+  packets: 120, entries: 3, inserts: 5, deletes: 2, maxConnections: 1000, offloadedChecksums: 0,
   states: { NEW: 10, ESTABLISHED: 100, RELATED: 0, INVALID: 5, UNTRACKED: 0, none: 5 },
   reasons: { 'tcp-flags': 5, 'not-ip': 5 }, protocols: { 6: 110, 253: 5 },
   counters: {
