@@ -65,8 +65,8 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   packet: { value: 'N', commands: ['explain'], help: 'number of the packet, 1 for the first' },
   output: {
     short: 'o', value: 'WORD,...', multiple: true, commands: ['connections', 'events'],
-    help: 'extended: layer 3 columns; id: connection ids; timestamp: times of events; ktimestamp: when a connection began'
-      + ` and ended; labels: labels that have names in ${LABEL_FILE}`,
+    help: 'extended: layer 3 columns; id: connection ids; timestamp: times of events; ktimestamp: when a connection'
+      + ` began and ended; labels: labels that have names in ${LABEL_FILE}`,
   },
   format: {
     value: 'FORMAT', commands: ['connections'], help: 'conntrack (default) or proc, the text of /proc/net/nf_conntrack',
@@ -80,12 +80,13 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   sysctl: { value: 'NAME=VALUE', multiple: true, help: 'set a sysctl; with or without nf_conntrack_' },
   helper: { value: 'NAME[=PORT,...]', multiple: true, help: 'a protocol helper (not supported yet)' },
   notrack: {
-    value: 'MATCH', multiple: true, help: "packets left untracked: 'proto=udp,dport=53'; also src, dst, sport, dscp, vlan",
+    value: 'MATCH', multiple: true,
+    help: "packets left untracked: 'proto=udp,dport=53'; also src, dst, sport, dscp, vlan",
   },
   checksum: { value: 'MODE', help: 'verify, offload (default) or ignore' },
   zone: {
     value: 'MATCH=N', multiple: true,
-    help: "put packets into a zone: 'proto=udp,dport=53=7', all of them: 7; original:7 and reply:7 for one direction only",
+    help: "put packets into a zone: 'proto=udp,dport=53=7', all of them: 7; original:7 and reply:7 for one direction",
   },
   timeout: {
     value: 'MATCH:NAME=SECONDS,...', multiple: true,
@@ -209,7 +210,8 @@ function parseSetting(setting: string): [string, number] | null {
 }
 
 const MATCH_KEYS: Readonly<Record<string, keyof PacketMatch>> = {
-  proto: 'protocol', protocol: 'protocol', src: 'src', dst: 'dst', sport: 'sport', dport: 'dport', dscp: 'dscp', vlan: 'vlan',
+  proto: 'protocol', protocol: 'protocol', src: 'src', dst: 'dst', sport: 'sport', dport: 'dport', dscp: 'dscp',
+  vlan: 'vlan',
 }
 
 /** `proto=udp,dport=53` as the SDK's match; the values are the SDK's to check. */
@@ -217,7 +219,8 @@ function parseMatch(option: string, match: string): PacketMatch {
   return Object.fromEntries(match.split(',').map(part => {
     const [key, value, ...more] = part.split('=')
     if (!Object.hasOwn(MATCH_KEYS, key) || value === undefined || value === '' || more.length > 0) {
-      throw new UsageError(`${option} takes proto=, src=, dst=, sport=, dport=, dscp=, vlan= with commas between, not '${match}'`)
+      const keys = Object.keys(MATCH_KEYS).filter(name => name !== 'protocol').join('=, ')
+      throw new UsageError(`${option} takes ${keys}= with commas between, not '${match}'`)
     }
     const isAddress = key === 'src' || key === 'dst'
     return [MATCH_KEYS[key], !isAddress && /^\d+$/.test(value) ? Number(value) : value]
@@ -230,8 +233,8 @@ function parseZone(rule: string): ZoneRule {
   const match = at < 0 ? {} : parseMatch('--zone', rule.slice(0, at))
   const zone = /^(?:(original|reply):)?(\d+)$/.exec(rule.slice(at + 1))
   if (zone === null) throw new UsageError(`--zone takes MATCH=N or N, with original: or reply: before N, not '${rule}'`)
-  const [, direction, id] = zone
-  return { ...match, id: Number(id), ...(direction === undefined ? {} : { direction: direction as 'original' | 'reply' }) }
+  const direction = zone[1] as 'original' | 'reply' | undefined
+  return { ...match, id: Number(zone[2]), ...(direction === undefined ? {} : { direction }) }
 }
 
 /** `MATCH:NAME=SECONDS,...`; the match may have the colons of addresses. */

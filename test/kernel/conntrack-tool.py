@@ -12,11 +12,11 @@ ORACLE is the folder of the kernel oracle, whose modules make the namespace and 
 
 The answer: {"steps": [...], "events": text, "late": whether the kernel's clock ticked while it had a packet, so that an
 event may tell a second less than the packet set}; a step is {"packets": [[ns since 1970, hex], ...]} or {"time": ns,
-"text", "messages"}, null for a pause.
+"text"}, null for a pause.
 
-A remaining time is printed in whole seconds, rounded down, and the kernel counts in ticks: who is asked within a tick of
-a full second may answer either.  So packets are sent early in a second, each pause's followers a little later in it than
-those before, and questions are asked in its second half.
+A remaining time is printed in whole seconds, rounded down, and the kernel counts in ticks: within a tick of a full
+second the answer may be either.  So packets are sent early in a second, each pause's followers a little later in it
+than those before, and questions are asked in its second half.
 """
 import ctypes, json, os, signal, subprocess, sys, time
 
@@ -69,7 +69,7 @@ def ask(args):
     wait_within(ASK_FROM, ASK_TO)
     now = time.time_ns()
     done = subprocess.run(args, capture_output=True, text=True)
-    return {"time": str(now), "text": done.stdout, "messages": done.stderr}
+    return {"time": str(now), "text": done.stdout}
 
 
 def perform(lab, steps):

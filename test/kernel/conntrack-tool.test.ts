@@ -23,7 +23,8 @@ function whatIsMissing(): string | null {
   if (process.getuid?.() !== 0) return 'root'
   if (!sharedIsThere) return '../shared with the oracle'
   try {
-    execFileSync('sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin; command -v nft && command -v ip && command -v python3 && command -v conntrack'])
+    const tools = ['nft', 'ip', 'python3', 'conntrack'].map(tool => `command -v ${tool}`).join(' && ')
+    execFileSync('sh', ['-c', `PATH=$PATH:/usr/sbin:/sbin; ${tools}`])
     return null
   } catch {
     return 'nftables, iproute2, Python and conntrack'
@@ -37,25 +38,36 @@ const COUNTERS = ask('conntrack', '-S')
 const QUESTIONS = [LIST, PROC, COUNTERS]
 
 const TCP_CLOSE = [
-  'A:1000 > B:80 tcp S seq=1000 win=64240', 'B:80 > A:1000 tcp SA seq=5000 ack=1001', 'A:1000 > B:80 tcp A seq=1001 ack=5001',
+  'A:1000 > B:80 tcp S seq=1000 win=64240', 'B:80 > A:1000 tcp SA seq=5000 ack=1001',
+  'A:1000 > B:80 tcp A seq=1001 ack=5001',
   'A:1000 > B:80 tcp PA seq=1001 ack=5001 len=100', 'B:80 > A:1000 tcp A seq=5001 ack=1101',
-  'A:1000 > B:80 tcp FA seq=1101 ack=5001', 'B:80 > A:1000 tcp FA seq=5001 ack=1102', 'A:1000 > B:80 tcp A seq=1102 ack=5002',
+  'A:1000 > B:80 tcp FA seq=1101 ack=5001', 'B:80 > A:1000 tcp FA seq=5001 ack=1102',
+  'A:1000 > B:80 tcp A seq=1102 ack=5002',
 ]
 const TCP_RESET = [
-  'A:1001 > B:80 tcp S seq=1', 'B:80 > A:1001 tcp SA seq=1 ack=2', 'A:1001 > B:80 tcp A seq=2 ack=2', 'B:80 > A:1001 tcp R seq=2',
+  'A:1001 > B:80 tcp S seq=1', 'B:80 > A:1001 tcp SA seq=1 ack=2', 'A:1001 > B:80 tcp A seq=2 ack=2',
+  'B:80 > A:1001 tcp R seq=2',
   'A:1002 > B:81 tcp S seq=1', 'B:81 > A:1002 tcp RA ack=2',
 ]
 const OTHERS = [
   'A:5 > B:6 sctp INIT itag=5', 'B:6 > A:5 sctp INIT_ACK vtag=5 itag=6', 'A:5 > B:6 sctp COOKIE_ECHO vtag=6',
-  'B:6 > A:5 sctp COOKIE_ACK vtag=5', 'A > B gre', 'B > A gre', 'A > B gre callid=7 len=4', 'A6 > B6 gre', 'A > B 89', 'A6 > B6 89',
+  'B:6 > A:5 sctp COOKIE_ACK vtag=5', 'A > B gre', 'B > A gre', 'A > B gre callid=7 len=4', 'A6 > B6 gre', 'A > B 89',
+  'A6 > B6 89',
   'A > B 50 len=10', 'A > B 51 len=12', 'A:1 > B:2 dccp', 'A:7 > B:8 udplite cov=8 sumproto=17',
 ]
 const PINGS = [
-  'A > B icmp echo id=7', 'B > A icmp reply id=7', 'A6 > B6 icmp6 echo id=9', 'B6 > A6 icmp6 reply id=9', 'A > B icmp timestamp id=3',
-  'A:1001 > B:53 udp len=10', 'R > A icmp unreach code=3 quote=6', 'A6:1001 > B6:53 udp len=10', 'R6 > A6 icmp6 unreach code=4 quote=8',
+  'A > B icmp echo id=7', 'B > A icmp reply id=7', 'A6 > B6 icmp6 echo id=9', 'B6 > A6 icmp6 reply id=9',
+  'A > B icmp timestamp id=3',
+  'A:1001 > B:53 udp len=10', 'R > A icmp unreach code=3 quote=6', 'A6:1001 > B6:53 udp len=10',
+  'R6 > A6 icmp6 unreach code=4 quote=8',
 ]
-const UDP = ['A:2001 > B:53 udp len=10', 'A:2002 > B:53 udp len=10', 'B:53 > A:2002 udp len=20', 'A6:2001 > B6:53 udp len=10']
-const BAD = ['A:1000 > B:80 tcp FSR', 'A > B icmp echo id=8 badsum', 'A:1003 > B:9 udp badsum', 'A > B icmp type=200', 'B > A icmp reply id=99']
+const UDP = [
+  'A:2001 > B:53 udp len=10', 'A:2002 > B:53 udp len=10', 'B:53 > A:2002 udp len=20', 'A6:2001 > B6:53 udp len=10',
+]
+const BAD = [
+  'A:1000 > B:80 tcp FSR', 'A > B icmp echo id=8 badsum', 'A:1003 > B:9 udp badsum', 'A > B icmp type=200',
+  'B > A icmp reply id=99',
+]
 const ADDRESSES = [
   '::192.0.2.1 > ::ffff:10.0.0.1 89', '2001:db8:0:1:1:1:1:1 > 2001:0:0:1::1 89', '::2 > 2001:db8:: 89',
   '[1::]:1 > [2001:db8::1:0:0:1]:2 udp',
@@ -84,7 +96,8 @@ const LABEL_RULES = `table inet labels { chain c { type filter hook prerouting p
 }`
 const LABELLED: readonly Step[] = [
   'A:1 > B:121 udp', 'A:1 > B:122 udp', 'A:1 > B:123 udp', { packet: 'A:1 > B:121 udp len=10', labels: [3] },
-  { packet: 'A:1 > B:121 udp len=20', labels: [3, 127] }, { packet: 'A:1 > B:122 udp len=10', labels: [40] }, ...QUESTIONS,
+  { packet: 'A:1 > B:121 udp len=20', labels: [3, 127] }, { packet: 'A:1 > B:122 udp len=10', labels: [40] },
+  ...QUESTIONS,
 ]
 
 const scenes: readonly Scene[] = [
@@ -100,10 +113,12 @@ const scenes: readonly Scene[] = [
     steps: [...TCP_CLOSE, ...PINGS, ...QUESTIONS, ...TCP_RESET, ...OTHERS, ...UDP, ...QUESTIONS],
   },
   {
-    name: 'streams, expiry and TIME_WAIT opened again', sysctl: { acct: 1, udp_timeout: 4, icmp_timeout: 1, tcp_timeout_close: 1 },
+    name: 'streams, expiry and TIME_WAIT opened again',
+    sysctl: { acct: 1, udp_timeout: 4, icmp_timeout: 1, tcp_timeout_close: 1 },
     steps: [
       ...TCP_CLOSE, ...UDP, ...TCP_RESET.slice(0, 4), 'A > B icmp echo id=7', ...QUESTIONS, { pause: 2 }, LIST,
-      'A:2002 > B:53 udp len=10', 'A:1000 > B:80 tcp S seq=990000', ...QUESTIONS, { pause: 3 }, ...QUESTIONS, 'B:80 > A:1000 tcp RA ack=990001',
+      'A:2002 > B:53 udp len=10', 'A:1000 > B:80 tcp S seq=990000', ...QUESTIONS, { pause: 3 }, ...QUESTIONS,
+      'B:80 > A:1000 tcp RA ack=990001',
       'A:2001 > B:53 udp len=1', ...QUESTIONS,
     ],
   },
@@ -112,9 +127,12 @@ const scenes: readonly Scene[] = [
     steps: [
       ...TCP_CLOSE, ...UDP, ...PINGS, ...OTHERS, ...TCP_RESET,
       ...[
-        '-p tcp', '-p 6', '-p UDP', '-p icmpv6', '-p gre', '-p 89', '-p ospf', '-s 10.0.0.1', '-s 10.0.0.0/8', '-s 11.0.0.0/8', '-s 2001:db8::/32',
-        '-d 2001:db8:b::2', '--src 0.0.0.0/0', '-s ::/0', '-p tcp --sport 1000', '-p udp --dport 53', '-p tcp --state TIME_WAIT',
-        '-p tcp --state CLOSE --dport 80', '-p sctp --state ESTABLISHED', '-p sctp --sport 5', '-p udp -s 10.0.0.1 --sport 2002',
+        '-p tcp', '-p 6', '-p UDP', '-p icmpv6', '-p gre', '-p 89', '-p ospf', '-s 10.0.0.1', '-s 10.0.0.0/8',
+        '-s 11.0.0.0/8', '-s 2001:db8::/32',
+        '-d 2001:db8:b::2', '--src 0.0.0.0/0', '-s ::/0', '-p tcp --sport 1000', '-p udp --dport 53',
+        '-p tcp --state TIME_WAIT',
+        '-p tcp --state CLOSE --dport 80', '-p sctp --state ESTABLISHED', '-p sctp --sport 5',
+        '-p udp -s 10.0.0.1 --sport 2002',
       ].map(words => ask('conntrack', '-L', ...words.split(' '))),
     ],
   },
@@ -129,17 +147,20 @@ const scenes: readonly Scene[] = [
   {
     name: 'zones', rules: ZONE_RULES,
     zone: [
-      'proto=udp,dport=101=7', 'proto=udp,dport=102=original:8', 'proto=udp,dport=103=reply:9', 'proto=udp,sport=103=reply:9',
+      'proto=udp,dport=101=7', 'proto=udp,dport=102=original:8', 'proto=udp,dport=103=reply:9',
+      'proto=udp,sport=103=reply:9',
       'proto=tcp,dport=105=65535',
     ],
     steps: [
-      ...[101, 102, 103].flatMap(port => [`A:1 > B:${port} udp`, `B:${port} > A:1 udp`]), 'A:1 > B:105 tcp S seq=1', ...QUESTIONS,
+      ...[101, 102, 103].flatMap(port => [`A:1 > B:${port} udp`, `B:${port} > A:1 udp`]), 'A:1 > B:105 tcp S seq=1',
+      ...QUESTIONS,
     ],
   },
   {
     name: 'marks', rules: MARK_RULES,
     steps: [
-      'A:1 > B:111 udp', { packet: 'A:1 > B:111 udp len=10', mark: 7 }, 'B:111 > A:1 udp', LIST, { packet: 'A:1 > B:111 udp len=20', mark: 0 },
+      'A:1 > B:111 udp', { packet: 'A:1 > B:111 udp len=10', mark: 7 }, 'B:111 > A:1 udp', LIST,
+      { packet: 'A:1 > B:111 udp len=20', mark: 0 },
       'A:1 > B:112 tcp S seq=1', { packet: 'A:1 > B:112 tcp S seq=1 len=10', mark: 0xffffffff }, ...QUESTIONS,
     ],
   },
@@ -151,8 +172,10 @@ const scenes: readonly Scene[] = [
 ]
 
 /** Captures with few packets, all of them whole. */
-const CAPTURES = ['dns', 'forged_checksum', 'forged_exthdr', 'forged_fragments', 'forged_icmp', 'forged_protocols', 'tcp_reuse',
-  'tcp_cases', 'tcp6_cases', 'udp_cases', 'udp6_cases', 'udplite_echo', 'unreachable', 'ping']
+const CAPTURES = [
+  'dns', 'forged_checksum', 'forged_exthdr', 'forged_fragments', 'forged_icmp', 'forged_protocols', 'tcp_reuse',
+  'tcp_cases', 'tcp6_cases', 'udp_cases', 'udp6_cases', 'udplite_echo', 'unreachable', 'ping',
+]
 
 describe.skipIf(missing)(`the text of the real tools${missing ? ` (skipped: needs ${missing})` : ''}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'conntrack-wasm-'))
@@ -164,14 +187,19 @@ describe.skipIf(missing)(`the text of the real tools${missing ? ` (skipped: need
   test.each(scenes.map(scene => [scene.name, scene] as const))('%s', (_name, scene) => compare(scene, folder))
 
   // A scene sleeps most of its time.
-  test.concurrent.each((missing ? [] : plainScenarios()).map(scene => [scene.name, scene] as const))('scenario %s', (_name, scene) => compare(scene, folder))
+  const scenarios = missing ? [] : plainScenarios().map(scene => [scene.name, scene] as const)
+  test.concurrent.each(scenarios)('scenario %s', (_name, scene) => compare(scene, folder))
 
   test.concurrent.each(CAPTURES)('capture %s', async name => {
     const frames = await readFrames(new URL(`../captures/${name}.pcap`, import.meta.url).pathname)
-    const packets = frames.flatMap(({ packet }) => packet ? [{ packet: { hex: Buffer.from(packet).toString('hex') } }] : [])
+    const packets = frames.flatMap(({ packet }) => packet ? [{ packet: { hex: hexText(packet) } }] : [])
     await compare({ name, sysctl: { acct: 1 }, steps: [...packets, ...QUESTIONS] }, folder)
   })
 })
+
+function hexText(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
+}
 
 /** The oracle's scenarios that ask for nothing but packets one after the other. */
 function plainScenarios(): Scene[] {
@@ -180,11 +208,16 @@ function plainScenarios(): Scene[] {
     const { packets, sysctl, ...rest } = JSON.parse(readFileSync(new URL(file, root), 'utf8')) as {
       packets: (string | object)[], sysctl?: Record<string, number>,
     }
-    const plain = packets.every(packet => typeof packet === 'string' ? !packet.startsWith('+') : 'from' in packet && !('after' in packet))
+    const plain = packets.every(isAtOnce)
     const asks = ['helpers', 'notrack', 'drop', 'zone', 'max_entries', 'hosts'].some(key => key in rest)
     if (!plain || asks) return []
     return [{ name: file.replace('.json', ''), sysctl, steps: [...packets.map(packet => ({ packet })), ...QUESTIONS] }]
   })
+}
+
+/** A packet, and no wait before it. */
+function isAtOnce(packet: string | object): boolean {
+  return typeof packet === 'string' ? !packet.startsWith('+') : 'from' in packet && !('after' in packet)
 }
 
 /** How often a scene is played whose difference may be the tick in the wrong place. */
@@ -227,6 +260,7 @@ function optionsOf({ sysctl = {}, zone = [], labels = false }: Scene): TrackerOp
 
 /** `proto=udp,dport=101=original:7` in the SDK's words. */
 function zoneRule(text: string): ZoneRule {
-  const [, protocol, side, port, direction = 'both', id] = /^proto=(\w+),(sport|dport)=(\d+)=(?:(\w+):)?(\d+)$/.exec(text) ?? []
+  const form = /^proto=(\w+),(sport|dport)=(\d+)=(?:(\w+):)?(\d+)$/
+  const [, protocol, side, port, direction = 'both', id] = form.exec(text) ?? []
   return { protocol, [side]: Number(port), direction: direction as ZoneRule['direction'], id: Number(id) }
 }

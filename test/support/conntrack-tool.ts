@@ -4,7 +4,9 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createTracker, type Connection, type Statistics, type Tracker, type TrackerOptions } from 'conntrack-wasm'
-import { connectionLine, countersLine, eventLine, parseLabelNames, procLine, type OutputFlags } from 'conntrack-wasm/format'
+import {
+  connectionLine, countersLine, eventLine, parseLabelNames, procLine, type OutputFlags,
+} from 'conntrack-wasm/format'
 import { SHARED } from './golden.js'
 import { rawCapture } from './raw-capture.js'
 
@@ -49,7 +51,7 @@ interface Answer {
 type Sent = readonly [string, string]
 
 /** What was sent or asked at a step; `null` for a pause. */
-type Done = { readonly packets: readonly Sent[] } | { readonly time: string, readonly text: string, readonly messages: string } | null
+type Done = { readonly packets: readonly Sent[] } | Answer | null
 
 export interface Recorded {
   readonly steps: readonly Done[]
@@ -67,7 +69,8 @@ const run = promisify(execFile)
 export async function record(scene: Scene): Promise<Recorded> {
   const steps = scene.steps.map(step => typeof step === 'object' && 'packet' in step ? step.packet : step)
   const script = {
-    sysctl: scene.sysctl ?? {}, rules: scene.rules ?? '', names: scene.names ?? null, events: scene.events ?? EVENT_WORDS, steps,
+    sysctl: scene.sysctl ?? {}, rules: scene.rules ?? '', names: scene.names ?? null,
+    events: scene.events ?? EVENT_WORDS, steps,
   }
   const child = spawn('python3', [helper, new URL('oracle', SHARED).pathname], { stdio: ['pipe', 'pipe', 'pipe'] })
   const texts = { out: '', err: '' }
@@ -89,7 +92,9 @@ export function printedByFormats(scene: Scene, recorded: Recorded, options: Trac
   const tracker = createTracker(options)
   const events: string[] = []
   const flags = flagsOf((scene.events ?? EVENT_WORDS).split(','), scene)
-  for (const kind of ['new', 'update', 'destroy'] as const) tracker.on(kind, event => { events.push(eventLine(event, flags)) })
+  for (const kind of ['new', 'update', 'destroy'] as const) {
+    tracker.on(kind, event => { events.push(eventLine(event, flags)) })
+  }
   const answers: Answer[] = []
   recorded.steps.forEach((step, i) => {
     if (step === null) return
@@ -122,9 +127,8 @@ function answerOf(tracker: Tracker, command: readonly string[], now: bigint, sce
 }
 
 function flagsOf(words: readonly string[], { names }: Scene): OutputFlags {
-  const [extended, id, timestamp, ktimestamp] = ['extended', 'id', 'timestamp', 'ktimestamp'].map(word => words.includes(word))
-  const labels = words.includes('labels') && names !== undefined ? parseLabelNames(names) : null
-  return { extended, id, timestamp, ktimestamp, labels }
+  const switches = ['extended', 'id', 'timestamp', 'ktimestamp'].map(word => [word, words.includes(word)] as const)
+  return { ...Object.fromEntries(switches), labels: words.includes('labels') && names !== undefined ? parseLabelNames(names) : null }
 }
 
 function lines(connections: Iterable<Connection>, line: (connection: Connection) => string): string {
@@ -138,7 +142,8 @@ function asText(lines: readonly string[]): string {
 /** The same through the command line, one capture a question: the packets before it, and a last one at its time. */
 export async function printedByCommandLine(scene: Scene, recorded: Recorded, folder: string): Promise<Printed> {
   const settings = [
-    '--checksum', 'verify', ...Object.entries(scene.sysctl ?? {}).flatMap(([name, value]) => ['--sysctl', `${name}=${value}`]),
+    '--checksum', 'verify',
+    ...Object.entries(scene.sysctl ?? {}).flatMap(([name, value]) => ['--sysctl', `${name}=${value}`]),
     ...(scene.zone ?? []).flatMap(rule => ['--zone', rule]),
   ]
   const packets: Sent[] = []
@@ -163,7 +168,8 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
 const NOT_IP = '00'
 
 function writeCapture(path: string, packets: readonly Sent[]): void {
-  writeFileSync(path, rawCapture(packets.map(([, hex]) => Buffer.from(hex, 'hex')), packets.map(([time]) => BigInt(time))))
+  const bytes = packets.map(([, hex]) => Buffer.from(hex, 'hex'))
+  writeFileSync(path, rawCapture(bytes, packets.map(([time]) => BigInt(time))))
 }
 
 /** Our options for a question to the tools; of the tools' messages, the number of entries shown. */
@@ -193,7 +199,8 @@ export function comparable(printed: Printed): { answers: string[][], events: str
   const events = sortEnds(linesOf(printed.events).map(line => comparableEvent(line, numbers)))
   const answers = printed.answers.map(({ time, text }) => {
     const lines = linesOf(text)
-    return text.startsWith('cpu=') ? [sumOfProcessors(lines)] : lines.map(line => withNumber(line, Number(time) / 1e9, numbers)).sort()
+    if (text.startsWith('cpu=')) return [sumOfProcessors(lines)]
+    return lines.map(line => withNumber(line, Number(time) / 1e9, numbers)).sort()
   })
   return { answers, events }
 }
