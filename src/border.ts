@@ -299,8 +299,7 @@ export class Core {
     notrack.forEach((match, i) => this.#writeMatch(this.#at.notrack + i * MATCH_SIZE, match))
     drop.forEach((match, i) => this.#writeMatch(this.#at.drop + i * MATCH_SIZE, match))
     zones.forEach(({ match, id, direction }, i) => {
-      // Zone 0 is what packets are in anyway, in both directions.
-      this.#writeMatch(this.#at.zones + i * MATCH_SIZE, match, id, ZONE_DIRECTIONS[id === 0 ? 'both' : direction])
+      this.#writeMatch(this.#at.zones + i * MATCH_SIZE, match, id, ZONE_DIRECTIONS[direction])
     })
     policies.forEach(({ match, timeouts }, i) => {
       this.#writeMatch(this.#at.policies + i * MATCH_SIZE, match, i + 1)

@@ -78,13 +78,18 @@ export const FIXED_TIMEOUTS: Readonly<Record<number, number>> = { 0: 0, 9: 120, 
 /** What a name may have in front: `ipfrag_` belongs to IPv4, all others to nf_conntrack. */
 const PREFIX = /^(?:net[./]ipv4[./](?=ipfrag_)|(?:net[./]netfilter[./])?(?:nf_conntrack_)?(?!ipfrag_))/
 
+/** A name without what Linux has in front of it. */
+export function withoutPrefix(name: string): string {
+  return String(name).replace(PREFIX, '')
+}
+
 /**
  * The name as the table has it, without Linux's prefixes.
  *
  * @throws ConntrackError `unknown-sysctl`
  */
 export function sysctlName(name: string): string {
-  const short = String(name).replace(PREFIX, '')
+  const short = withoutPrefix(name)
   if (Object.hasOwn(SYSCTLS, short)) return short
   throw new ConntrackError('unknown-sysctl', `unknown sysctl '${name}'; known are: ${Object.keys(SYSCTLS).join(', ')}`)
 }

@@ -24,8 +24,13 @@ export interface FilterOptions {
 export function parseFilter({ proto, src, dst, sport, dport, state }: FilterOptions): Filter {
   const tests: Filter[] = []
   if (proto !== undefined) tests.push(protocolTest(proto))
-  if (src !== undefined) tests.push(addressTest('src', src))
-  if (dst !== undefined) tests.push(addressTest('dst', dst))
+  const source = src === undefined ? null : parsePrefix('src', src)
+  const destination = dst === undefined ? null : parsePrefix('dst', dst)
+  if (source && destination && source[0].kind() !== destination[0].kind()) {
+    throw new UsageError('--src and --dst are of different IP versions')
+  }
+  if (source) tests.push(addressTest('src', source))
+  if (destination) tests.push(addressTest('dst', destination))
   if (sport !== undefined) tests.push(portTest('sport', sport))
   if (dport !== undefined) tests.push(portTest('dport', dport))
   if (state !== undefined) tests.push(stateTest(state))
@@ -39,15 +44,16 @@ function protocolTest(value: string): Filter {
   return connection => connection.original.protocol === protocol
 }
 
-function addressTest(field: 'src' | 'dst', value: string): Filter {
-  const [network, length] = parsePrefix(field, value)
+type Prefix = readonly [ipaddr.IPv4 | ipaddr.IPv6, number]
+
+function addressTest(field: 'src' | 'dst', [network, length]: Prefix): Filter {
   return connection => {
     const address = ipaddr.parse(connection.original[field])
     return address.kind() === network.kind() && address.match(network, length)
   }
 }
 
-function parsePrefix(field: string, value: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
+function parsePrefix(field: string, value: string): Prefix {
   if (ipaddr.isValidCIDR(value) && isWritten(value.split('/')[0])) return ipaddr.parseCIDR(value)
   if (!isWritten(value)) throw new UsageError(`--${field} takes an address or a prefix, not '${value}'`)
   const address = ipaddr.parse(value)

@@ -4,8 +4,10 @@
  */
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { TrackerOptions } from '../index.js'
+import { withoutPrefix } from '../sysctl.js'
 import type { OutputFlags } from '../format/conntrack.js'
-import type { PacketMatch } from '../types.js'
+import { LABEL_FILE } from '../format/labels.js'
+import type { PacketMatch, TimeoutPolicy, ZoneRule } from '../types.js'
 import { parseFilter, type Filter } from './filter.js'
 import { UsageError } from './errors.js'
 
@@ -20,6 +22,12 @@ export const COMMANDS = {
 
 export type Command = keyof typeof COMMANDS
 
+/** The words of `-o` that were given. */
+export type OutputWords = Readonly<Record<keyof OutputFlags, boolean>>
+
+/** What `connections` prints. */
+export type ListFormat = 'conntrack' | 'proc'
+
 /** A command line that can be run. */
 export interface Invocation {
   readonly command: Command
@@ -29,7 +37,8 @@ export interface Invocation {
   readonly detail: boolean
   /** `explain`: the packet asked about; 0 for the other commands. */
   readonly packet: number
-  readonly output: OutputFlags
+  readonly output: OutputWords
+  readonly format: ListFormat
   readonly filter: Filter
   readonly tracker: TrackerOptions
 }
@@ -57,7 +66,11 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   packet: { value: 'N', commands: ['explain'], help: 'number of the packet, 1 for the first' },
   output: {
     short: 'o', value: 'WORD,...', multiple: true, commands: ['connections', 'events'],
-    help: 'extended: layer 3 columns; id: connection ids; timestamp: times of events',
+    help: 'extended: layer 3 columns; id: connection ids; timestamp: times of events; ktimestamp: when a connection'
+      + ` began and ended; labels: labels that have names in ${LABEL_FILE}`,
+  },
+  format: {
+    value: 'FORMAT', commands: ['connections'], help: 'conntrack (default) or proc, the text of /proc/net/nf_conntrack',
   },
   proto: { short: 'p', value: 'PROTO', commands: ['connections'], help: 'only this protocol, name or number' },
   src: { short: 's', value: 'ADDRESS[/LEN]', commands: ['connections'], help: 'only this source (original direction)' },
@@ -68,10 +81,18 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   sysctl: { value: 'NAME=VALUE', multiple: true, help: 'set a sysctl; with or without nf_conntrack_' },
   helper: { value: 'NAME[=PORT,...]', multiple: true, help: 'a protocol helper (not supported yet)' },
   notrack: {
-    value: 'MATCH', multiple: true, help: "packets left untracked: 'proto=udp,dport=53'; also src, dst, sport",
+    value: 'MATCH', multiple: true,
+    help: "packets left untracked: 'proto=udp,dport=53'; also src, dst, sport, dscp, vlan",
   },
   checksum: { value: 'MODE', help: 'verify, offload (default) or ignore' },
-  zone: { value: 'MATCH=N', multiple: true, help: 'put packets into a zone (not supported yet)' },
+  zone: {
+    value: 'MATCH=N', multiple: true,
+    help: "put packets into a zone: 'proto=udp,dport=53=7', all of them: 7; original:7 and reply:7 for one direction",
+  },
+  timeout: {
+    value: 'MATCH:NAME=SECONDS,...', multiple: true,
+    help: "timeouts of connections, by the sysctls' names: 'proto=tcp,dport=22:tcp_timeout_established=3600'",
+  },
   seed: { value: 'N', help: 'seed of the hash, for runs that must not vary' },
   help: { short: 'h', help: 'this text' },
   version: { help: 'the version' },
@@ -135,9 +156,7 @@ function refuseOptions(values: Values, command: Command): void {
       throw new UsageError(`--${name} is an option of ${commands.join(' and ')}, not of ${command}`)
     }
   }
-  for (const name of ['helper', 'zone']) {
-    if (values[name] !== undefined) throw new UsageError(`--${name} is not supported yet`)
-  }
+  if (values.helper !== undefined) throw new UsageError('--helper is not supported yet')
 }
 
 function invocation(command: Command, capture: string, values: Values): Invocation {
@@ -148,7 +167,8 @@ function invocation(command: Command, capture: string, values: Values): Invocati
   return {
     command, capture, json, detail,
     packet: command === 'explain' ? packetNumber(text(values.packet)) : 0,
-    output: outputFlags(texts(values.output), command),
+    output: outputWords(texts(values.output)),
+    format: listFormat(text(values.format), json || values.output !== undefined),
     filter: parseFilter({
       proto: text(values.proto), src: text(values.src), dst: text(values.dst),
       sport: text(values.sport), dport: text(values.dport), state: text(values.state),
@@ -159,43 +179,72 @@ function invocation(command: Command, capture: string, values: Values): Invocati
 
 function trackerOptions(command: Command, detail: boolean, values: Values): TrackerOptions {
   // What is asked for by name wins over what --detail implies.
-  const settings: Record<string, number> = { ...(detail ? { acct: 1 } : {}), ...parseSysctls(texts(values.sysctl)) }
-  const { max, ...sysctl } = settings
+  const sysctl = { ...(detail ? { acct: 1 } : {}), ...parseSysctls(texts(values.sysctl)) }
   const seed = text(values.seed)
   return {
     sysctl,
-    // nf_conntrack_max sizes the table's memory, which the SDK takes as an option of its own.
-    ...(Object.hasOwn(settings, 'max') ? { maxConnections: max } : {}),
     ...(seed === undefined ? {} : { hashSeed: parseSeed(seed) }),
-    notrack: texts(values.notrack).map(parseMatch),
+    notrack: texts(values.notrack).map(match => parseMatch('--notrack', match)),
+    ...(values.zone === undefined ? {} : { zone: texts(values.zone).map(parseZone) }),
+    ...(values.timeout === undefined ? {} : { timeouts: texts(values.timeout).map(parsePolicy) }),
     checksum: parseChecksum(text(values.checksum)),
     explain: detail || command === 'explain',
+    ...(values.json === true && (command === 'connections' || command === 'events') ? { history: true } : {}),
   }
 }
 
 /** `--sysctl` values by Linux's names without their prefixes; the last one of a name counts. */
 function parseSysctls(settings: readonly string[]): Record<string, number> {
   return Object.fromEntries(settings.map(setting => {
-    const match = /^(?:net[./]ipv4[./](?=ipfrag_)|(?:net[./]netfilter[./])?(?:nf_conntrack_)?(?!ipfrag_)|)([a-z][a-z0-9_]*)=(-?\d+)$/.exec(setting)
-    if (match === null) throw new UsageError(`--sysctl takes NAME=VALUE, a whole number, not '${setting}'`)
-    return [match[1], Number(match[2])]
+    const parsed = parseSetting(setting)
+    if (parsed === null) throw new UsageError(`--sysctl takes NAME=VALUE, a whole number, not '${setting}'`)
+    return parsed
   }))
 }
 
+/** Name without prefixes, and value. */
+function parseSetting(setting: string): [string, number] | null {
+  const match = /^([a-z][a-z0-9_./]*)=(-?\d+)$/.exec(setting)
+  return match === null ? null : [withoutPrefix(match[1]), Number(match[2])]
+}
+
 const MATCH_KEYS: Readonly<Record<string, keyof PacketMatch>> = {
-  proto: 'protocol', protocol: 'protocol', src: 'src', dst: 'dst', sport: 'sport', dport: 'dport',
+  proto: 'protocol', protocol: 'protocol', src: 'src', dst: 'dst', sport: 'sport', dport: 'dport', dscp: 'dscp',
+  vlan: 'vlan',
 }
 
 /** `proto=udp,dport=53` as the SDK's match; the values are the SDK's to check. */
-function parseMatch(match: string): PacketMatch {
+function parseMatch(option: string, match: string): PacketMatch {
   return Object.fromEntries(match.split(',').map(part => {
     const [key, value, ...more] = part.split('=')
     if (!Object.hasOwn(MATCH_KEYS, key) || value === undefined || value === '' || more.length > 0) {
-      throw new UsageError(`--notrack takes proto=, src=, dst=, sport=, dport= with commas between, not '${match}'`)
+      const keys = Object.keys(MATCH_KEYS).filter(name => name !== 'protocol').join('=, ')
+      throw new UsageError(`${option} takes ${keys}= with commas between, not '${match}'`)
     }
     const isAddress = key === 'src' || key === 'dst'
     return [MATCH_KEYS[key], !isAddress && /^\d+$/.test(value) ? Number(value) : value]
   }))
+}
+
+/** `MATCH=N`, or `N` for every packet; N may have its direction in front. */
+function parseZone(rule: string): ZoneRule {
+  const at = rule.lastIndexOf('=')
+  const match = at < 0 ? {} : parseMatch('--zone', rule.slice(0, at))
+  const zone = /^(?:(original|reply):)?(\d+)$/.exec(rule.slice(at + 1))
+  if (zone === null) throw new UsageError(`--zone takes MATCH=N or N, with original: or reply: before N, not '${rule}'`)
+  const direction = zone[1] as 'original' | 'reply' | undefined
+  return { ...match, id: Number(zone[2]), ...(direction === undefined ? {} : { direction }) }
+}
+
+/** `MATCH:NAME=SECONDS,...`; the match may have the colons of addresses. */
+function parsePolicy(policy: string): TimeoutPolicy {
+  const at = policy.lastIndexOf(':')
+  const timeouts = policy.slice(at + 1).split(',').map(parseSetting)
+  if (at < 0 || timeouts.includes(null)) {
+    throw new UsageError(`--timeout takes MATCH:NAME=SECONDS with commas between, not '${policy}'`)
+  }
+  const match = parseMatch('--timeout', policy.slice(0, at))
+  return { ...match, timeouts: Object.fromEntries(timeouts.filter(setting => setting !== null)) }
 }
 
 function parseChecksum(mode = 'offload'): 'verify' | 'offload' | 'ignore' {
@@ -215,18 +264,21 @@ function packetNumber(value = ''): number {
   throw new UsageError(`--packet takes a number from 1, not '${value}'`)
 }
 
-/** Words of `-o` by command; `timestamp` is about events. */
-const OUTPUT_WORDS: Readonly<Partial<Record<Command, readonly string[]>>> = {
-  connections: ['extended', 'id'], events: ['extended', 'id', 'timestamp'],
+const OUTPUT_WORDS = ['extended', 'id', 'timestamp', 'ktimestamp', 'labels'] as const satisfies (keyof OutputFlags)[]
+
+/** The words of `-o`. The table takes `timestamp` too, as the tool's does, and has none. */
+function outputWords(values: readonly string[]): OutputWords {
+  const words = values.flatMap(value => value.split(','))
+  const unknown = words.find(word => !OUTPUT_WORDS.some(known => known === word))
+  if (unknown !== undefined) throw new UsageError(`-o takes ${OUTPUT_WORDS.join(', ')}, not '${unknown}'`)
+  return Object.fromEntries(OUTPUT_WORDS.map(word => [word, words.includes(word)])) as OutputWords
 }
 
-function outputFlags(values: readonly string[], command: Command): OutputFlags {
-  const known = OUTPUT_WORDS[command] ?? []
-  const words = values.flatMap(value => value.split(','))
-  for (const word of words) {
-    if (!known.includes(word)) throw new UsageError(`-o of ${command} takes ${known.join(', ')}, not '${word}'`)
-  }
-  return { extended: words.includes('extended'), id: words.includes('id'), timestamp: words.includes('timestamp') }
+/** @param other whether another option has chosen how entries are written */
+function listFormat(format: string | undefined, other: boolean): ListFormat {
+  if (format === 'proc' && other) throw new UsageError('--format proc goes with neither --json nor -o')
+  if (format === undefined || format === 'conntrack' || format === 'proc') return format ?? 'conntrack'
+  throw new UsageError(`--format takes conntrack or proc, not '${format}'`)
 }
 
 function text(value: Values[string]): string | undefined {

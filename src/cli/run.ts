@@ -16,7 +16,7 @@ import type { Progress } from './progress.js'
 
 /** The part of a tracker that commands use. */
 export type CommandTracker = Pick<
-  Tracker, 'trackBatch' | 'connections' | 'entry' | 'statistics' | 'advance' | 'explain' | 'close'
+  Tracker, 'trackBatch' | 'connections' | 'entry' | 'statistics' | 'advance' | 'explain' | 'sysctl' | 'close'
 > & { on(kind: ConnectionEventKind, listener: ConnectionListener): () => void }
 
 /** What the command line takes from the rest of the package, so that tests can put something else in its place. */
@@ -46,8 +46,11 @@ export interface Work {
   readonly batch?: (
     batch: PacketBatch, verdicts: VerdictBatch, firstPacket: number, tracker: CommandTracker,
   ) => boolean | void
-  /** All that could be read has been tracked. `packets`: how many. The answer is a last line for standard error. */
-  readonly end?: (tracker: CommandTracker, packets: number) => Promise<string | void> | string | void
+  /**
+   * All that could be read has been tracked. `packets`: how many; `time`: of the last one, nanoseconds since 1970. The
+   * answer is a last line for standard error.
+   */
+  readonly end?: (tracker: CommandTracker, packets: number, time: bigint) => Promise<string | void> | string | void
 }
 
 const NOT_IP = REASONS.indexOf('not-ip')
@@ -60,9 +63,9 @@ export async function runTracker(run: Run, work: Work): Promise<void> {
   const tracker = newTracker(run)
   try {
     work.start?.(tracker)
-    const { packets, unread, failure } = await trackCapture(run, work, tracker)
+    const { packets, time, unread, failure } = await trackCapture(run, work, tracker)
     run.progress.end()
-    const closing = await work.end?.(tracker, packets)
+    const closing = await work.end?.(tracker, packets, time)
     await run.output.flush()
     if (typeof closing === 'string') run.notice(closing)
     if (run.invocation.command !== 'explain') giveNotices(run, tracker, unread)
@@ -84,6 +87,8 @@ function newTracker({ sdk, invocation }: Run): CommandTracker {
 
 interface Tracked {
   readonly packets: number
+  /** Of the last packet; 0 without any. */
+  readonly time: bigint
   /** Packets of link types that are not read, by number. */
   readonly unread: ReadonlyMap<number, number>
   readonly failure: InputError | null
@@ -92,7 +97,7 @@ interface Tracked {
 async function trackCapture(run: Run, work: Work, tracker: CommandTracker): Promise<Tracked> {
   const unread = new Map<number, number>()
   let packets = 0
-  let last: bigint | null = null
+  let time = 0n
   let failure: InputError | null = null
   try {
     for await (const batch of readable(run.sdk.readCapture(run.invocation.capture))) {
@@ -101,18 +106,18 @@ async function trackCapture(run: Run, work: Work, tracker: CommandTracker): Prom
       countUnread(batch, verdicts, unread)
       const goOn = work.batch?.(batch, verdicts, packets + 1, tracker)
       packets += batch.count
-      last = toNanoseconds(batch.seconds[batch.count - 1], batch.nanoseconds[batch.count - 1])
+      time = toNanoseconds(batch.seconds[batch.count - 1], batch.nanoseconds[batch.count - 1])
       run.progress.add(batch)
       if (run.live || run.output.full) await run.output.flush()
-      if (goOn === false) return { packets, unread, failure }
+      if (goOn === false) return { packets, time, unread, failure }
     }
   } catch (error) {
     if (!(error instanceof InputError)) throw error
     failure = error
   }
   // Entries whose time was up before the capture ended are not in the table at its end.
-  if (last !== null) tracker.advance(last)
-  return { packets, unread, failure }
+  if (packets > 0) tracker.advance(time)
+  return { packets, time, unread, failure }
 }
 
 /** The batches; an error of the reader comes out as `InputError`, one of the loop's body is left alone. */

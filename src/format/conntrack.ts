@@ -1,84 +1,81 @@
 /**
- * The text formats of the `conntrack` tool: entries as `-L` lists them, events as `-E` prints them, counters as `-S`
- * does. In: entries, events and counters of the SDK. Out: single lines without a line feed.
+ * The text formats of the `conntrack` tool (1.4.7): entries as `-L` lists them, events as `-E` prints them, counters as
+ * `-S` does. In: entries, events and counters of the SDK. Out: single lines without a line feed.
  */
-import { PROTOCOL_NUMBERS } from '../names.js'
 import type { Connection, ConnectionEvent, ConnectionEventKind, Statistics, Tuple } from '../types.js'
-import { KIND_ICMP, KIND_PORTS, PROTOCOL_KINDS } from './packet.js'
-import { nanosecondsText } from './time.js'
+import type { LabelNames } from './labels.js'
+import { calendarText, nanosecondsText, wholeSeconds } from './time.js'
+import {
+  counterParts, directionZoneParts, networkText, protocolNames, protocolText, secondsLeft, tupleText, type TupleStyle,
+} from './tuple.js'
 
-/** The words of `-o`. */
+/** The words of `-o`; what is left out is off. */
 export interface OutputFlags {
   /** `extended`: name and number of the layer 3 protocol in front. */
-  readonly extended: boolean
+  readonly extended?: boolean
   /** `id`: the connection's id at the end. */
-  readonly id: boolean
+  readonly id?: boolean
   /** `timestamp`: events begin with their time. */
-  readonly timestamp: boolean
+  readonly timestamp?: boolean
+  /** `ktimestamp`: when a connection began and ended, in local time. */
+  readonly ktimestamp?: boolean
+  /** `labels`: the labels' names; without this no label is shown, as the tool shows none without its file of names. */
+  readonly labels?: LabelNames | null
 }
 
-/** Protocols whose names the tool knows; every other is `unknown`. */
-const KNOWN = new Map(
-  ['icmp', 'tcp', 'udp', 'dccp', 'gre', 'sctp', 'udplite', 'icmpv6'].map(name => [PROTOCOL_NUMBERS[name], name]))
-
-const GRE = PROTOCOL_NUMBERS.gre
+const STYLE: TupleStyle = {
+  protocols: protocolNames(['icmp', 'tcp', 'udp', 'dccp', 'gre', 'sctp', 'udplite', 'icmpv6']),
+  address: withDottedEnd,
+}
 
 const EVENT_TAGS: Readonly<Record<ConnectionEventKind, string>> = {
   new: '    [NEW]', update: ' [UPDATE]', destroy: '[DESTROY]',
 }
 
-/** An entry as `conntrack -L` prints it. */
-export function connectionLine(connection: Connection, flags: OutputFlags): string {
-  const parts = [...protocolParts(connection.original, flags), seconds(connection)]
+/**
+ * An entry as `conntrack -L` prints it.
+ * @param now the time at which the table is listed, nanoseconds since 1970
+ */
+export function connectionLine(connection: Connection, flags: OutputFlags, now: bigint): string {
   const state = connection.tcpState ?? connection.sctpState
-  if (state !== null) parts.push(state)
-  parts.push(...tupleParts(connection, true), `mark=${connection.mark}`)
-  if (connection.zone !== 0) parts.push(`zone=${connection.zone}`)
-  if (connection.helper !== null) parts.push(`helper=${connection.helper}`)
-  // Nothing but the table holds an entry here.
-  parts.push('use=1')
-  if (flags.id) parts.push(`id=${connection.id}`)
-  return parts.join(' ')
+  return [
+    ...protocolParts(connection.original, flags), secondsLeft(connection), ...(state === null ? [] : [state]),
+    ...tupleParts(connection, true), `mark=${connection.mark}`, ...zoneParts(connection),
+    ...ageParts(connection, now, flags), ...helperParts(connection),
+    // Nothing but the table holds an entry here.
+    'use=1', ...idParts(connection, flags), ...labelParts(connection, flags),
+  ].join(' ')
 }
 
 /** An event as `conntrack -E` prints it: what its message would carry, no more. */
 export function eventLine(event: ConnectionEvent, flags: OutputFlags): string {
-  const { connection, kind } = event
-  const parts = [...protocolParts(connection.original, flags), ...timeoutParts(event), ...stateParts(event)]
-  parts.push(...tupleParts(connection, kind === 'destroy'))
-  if (connection.mark !== 0 || event.changes.includes('MARK')) parts.push(`mark=${connection.mark}`)
-  if (connection.zone !== 0) parts.push(`zone=${connection.zone}`)
-  if (connection.helper !== null && kind !== 'destroy') parts.push(`helper=${connection.helper}`)
-  if (flags.id) parts.push(`id=${connection.id}`)
-  const time = flags.timestamp ? `[${nanosecondsText(event.time).slice(0, -3)}]\t` : ''
+  const { connection, kind, changes } = event
+  const over = kind === 'destroy'
+  const parts = [
+    ...protocolParts(connection.original, flags), ...timeoutParts(event), ...stateParts(event),
+    ...tupleParts(connection, over),
+    ...(connection.mark !== 0 || changes.includes('MARK') ? [`mark=${connection.mark}`] : []), ...zoneParts(connection),
+    ...(over ? ageParts(connection, connection.stop ?? event.time, flags) : helperParts(connection)),
+    ...idParts(connection, flags), ...(changes.includes('LABEL') ? labelParts(connection, flags) : []),
+  ]
+  const time = flags.timestamp === true ? `[${nanosecondsText(event.time).slice(0, -3)}]\t` : ''
   return `${time}${EVENT_TAGS[kind]} ${parts.join(' ')}`
 }
 
-/** An event as `events --json` writes it. */
-export function eventJson(event: ConnectionEvent): string {
-  const { kind, packet, changes, connection } = event
-  return JSON.stringify({ kind, time: nanosecondsText(event.time), packet, changes, connection })
-}
-
-/** The counters as `conntrack -S` prints those of one processor. */
+/** The counters as `conntrack -S` prints those of one processor, with the tab and the space at the end that it has. */
 export function countersLine(counters: Statistics['counters']): string {
-  const values = Object.entries(counters).map(([name, value]) => `${name}=${value}`)
-  return `cpu=0           ${values.join(' ')}`
+  const values = Object.entries(counters).map(([name, value]) => `${name}=${value} `)
+  return `cpu=0   \t${values.join('')}`
 }
 
-function protocolParts(tuple: Tuple, flags: OutputFlags): string[] {
-  const family = tuple.family === 4 ? 'ipv4     2' : 'ipv6     10'
-  const protocol = `${(KNOWN.get(tuple.protocol) ?? 'unknown').padEnd(8)} ${tuple.protocol}`
-  return flags.extended ? [family, protocol] : [protocol]
-}
-
-function seconds(connection: Connection): string {
-  return String(Math.floor(connection.timeoutMs / 1000))
+function protocolParts(tuple: Tuple, { extended }: OutputFlags): string[] {
+  const protocol = protocolText(tuple, STYLE)
+  return extended === true ? [networkText(tuple), protocol] : [protocol]
 }
 
 /** The message of a DESTROY leaves out a timeout of 0. */
 function timeoutParts({ kind, connection }: ConnectionEvent): string[] {
-  const text = seconds(connection)
+  const text = secondsLeft(connection)
   return kind === 'destroy' && text === '0' ? [] : [text]
 }
 
@@ -90,26 +87,48 @@ function stateParts({ kind, changes, connection }: ConnectionEvent): string[] {
 }
 
 function tupleParts(connection: Connection, withCounters: boolean): string[] {
-  const counters = (direction: 'original' | 'reply') => withCounters ? counterParts(connection, direction) : []
+  const side = (direction: 'original' | 'reply') => [
+    tupleText(connection[direction], STYLE),
+    // Zone 0 is none in messages, whatever it applies to.
+    ...(connection.zone === 0 ? [] : directionZoneParts(connection, direction)),
+    ...(withCounters ? counterParts(connection, direction) : []),
+  ]
   return [
-    tupleText(connection.original), ...counters('original'), ...(connection.seenReply ? [] : ['[UNREPLIED]']),
-    tupleText(connection.reply), ...counters('reply'), ...(connection.assured ? ['[ASSURED]'] : []),
+    ...side('original'), ...(connection.seenReply ? [] : ['[UNREPLIED]']),
+    ...side('reply'), ...(connection.assured ? ['[ASSURED]'] : []),
   ]
 }
 
-function counterParts({ packets, bytes }: Connection, direction: 'original' | 'reply'): string[] {
-  return packets === null || bytes === null ? [] : [`packets=${packets[direction]} bytes=${bytes[direction]}`]
+function zoneParts({ zone, zoneDirection }: Connection): string[] {
+  return zone !== 0 && zoneDirection === 'both' ? [`zone=${zone}`] : []
 }
 
-function tupleText(tuple: Tuple): string {
-  const addresses = `src=${tuple.src} dst=${tuple.dst}`
-  const kind = PROTOCOL_KINDS[tuple.protocol]
-  if (kind === KIND_PORTS) return `${addresses} sport=${tuple.sport ?? 0} dport=${tuple.dport ?? 0}`
-  if (kind === KIND_ICMP) return `${addresses} type=${tuple.type ?? 0} code=${tuple.code ?? 0} id=${tuple.id ?? 0}`
-  return tuple.protocol === GRE ? `${addresses} ${greKeys(tuple)}` : addresses
+function helperParts({ helper }: Connection): string[] {
+  return helper === null ? [] : [`helper=${helper}`]
 }
 
-/** Only GRE version 1 (PPTP) has keys; other versions have 0 for both. */
-function greKeys(tuple: Tuple): string {
-  return `srckey=0x${(tuple.srcKey ?? 0).toString(16)} dstkey=0x${(tuple.dstKey ?? 0).toString(16)}`
+/** The tool subtracts whole seconds: from 1.9 s to 2.1 s it counts one, where /proc counts none. */
+function ageParts({ start, stop }: Connection, until: bigint, { ktimestamp }: OutputFlags): string[] {
+  if (start === null) return []
+  const age = `delta-time=${wholeSeconds(until) - wholeSeconds(start)}`
+  if (ktimestamp !== true) return [age]
+  return [age, `[start=${calendarText(start)}]`, ...(stop === null ? [] : [`[stop=${calendarText(stop)}]`])]
+}
+
+function idParts({ id }: Connection, flags: OutputFlags): string[] {
+  return flags.id === true ? [`id=${id}`] : []
+}
+
+/** An entry without any label has none in its message; the word stands alone where no label has a name. */
+function labelParts({ labels }: Connection, flags: OutputFlags): string[] {
+  const known = flags.labels ?? null
+  if (known === null || labels === null || labels.length === 0) return []
+  const names = labels.flatMap(label => known.get(label) ?? [])
+  return [names.length === 0 ? 'labels' : `labels=${names.join(',')}`]
+}
+
+/** IPv4-compatible addresses (`::/96`) end in dotted decimal here, as inet_ntop of the C library has it. */
+function withDottedEnd(address: string): string {
+  const groups = /^::([0-9a-f]+):([0-9a-f]+)$/.exec(address)?.slice(1).map(group => parseInt(group, 16))
+  return groups === undefined ? address : `::${groups.flatMap(group => [group >> 8, group & 255]).join('.')}`
 }

@@ -33,3 +33,19 @@ export function nanosecondsText(time: bigint): string {
 export function toNanoseconds(seconds: number, nanoseconds: number): bigint {
   return BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds)
 }
+
+/** The whole seconds of a time, rounded down. */
+export function wholeSeconds(time: bigint): bigint {
+  return time >= 0n ? time / 1_000_000_000n : -((-time + 999_999_999n) / 1_000_000_000n)
+}
+
+const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+
+/** Local time as C's `ctime` writes it: `Mon Nov  2 23:26:54 2026`. */
+export function calendarText(time: bigint): string {
+  const date = new Date(Number(wholeSeconds(time)) * 1000)
+  const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map(part => String(part).padStart(2, '0'))
+  const day = String(date.getDate()).padStart(2)
+  return `${DAYS[date.getDay()]} ${MONTHS[date.getMonth()]} ${day} ${clock.join(':')} ${date.getFullYear()}`
+}

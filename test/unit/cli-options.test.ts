@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { PassThrough, Writable } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { packetBatch, type PacketBatch } from '../../src/batch.js'
@@ -8,6 +9,7 @@ import { linkTypeNotices } from '../../src/cli/notices.js'
 import { helpText, parseRequest, type Invocation } from '../../src/cli/options.js'
 import { Progress, progressLine } from '../../src/cli/progress.js'
 import { ConntrackError } from '../../src/errors.js'
+import { LABEL_FILE } from '../../src/format/labels.js'
 import type { CommandTracker } from '../../src/cli/run.js'
 import type { TrackerOptions } from '../../src/index.js'
 import { REASONS } from '../../src/names.js'
@@ -51,7 +53,7 @@ describe('commands and captures', () => {
 
   test('--help names every command and every option of the interface', () => {
     const words = ['classify', 'connections', 'events', 'statistics', 'explain', '--json', '--detail', '--packet', '--sysctl',
-      '--helper', '--notrack', '--checksum', '--zone', '--seed', '-o, ', '-p, ', '-s, ', '-d, ', '--sport', '--dport', '--state']
+      '--helper', '--notrack', '--checksum', '--zone', '--timeout', '--format', '--seed', '-o, ', '-p, ', '-s, ', '-d, ', '--sport', '--dport', '--state']
     for (const word of words) expect(helpText()).toContain(word)
   })
 })
@@ -105,8 +107,45 @@ describe('options of the tracker', () => {
     }
   })
 
-  test.each([['--helper', 'ftp'], ['--zone', 'proto=udp=1']])('%s is refused until it is there', (option, value) => {
-    expect(usage('classify', 'a.pcap', option, value)).toThrow(`${option} is not supported yet`)
+  test('--notrack knows service class and VLAN', () => {
+    expect(tracker('--notrack', 'dscp=46,vlan=7').notrack).toEqual([{ dscp: 46, vlan: 7 }])
+  })
+
+  test.each([
+    ['proto=udp,dport=53=7', { protocol: 'udp', dport: 53, id: 7 }],
+    ['proto=udp=original:6', { protocol: 'udp', id: 6, direction: 'original' }],
+    ['vlan=5,dscp=46=reply:7', { vlan: 5, dscp: 46, id: 7, direction: 'reply' }],
+    ['src=2001:db8::/32=65535', { src: '2001:db8::/32', id: 65535 }],
+    ['7', { id: 7 }], ['original:7', { id: 7, direction: 'original' }],
+  ])('--zone %s', (rule, expected) => {
+    expect(tracker('--zone', rule).zone).toEqual([expected])
+  })
+
+  test('--zone is repeatable; without it there is no such option', () => {
+    expect(tracker('--zone', 'proto=udp=1', '--zone', '2').zone).toEqual([{ protocol: 'udp', id: 1 }, { id: 2 }])
+    expect(tracker()).not.toHaveProperty('zone')
+  })
+
+  test.each(['proto=udp', 'dport=53', 'proto=udp=', 'proto=udp=both:7', 'proto=udp=-1', 'port=53=7', '=7', 'x', '', '1.5'])(
+    '--zone %s is a usage error', rule => {
+      expect(usage('classify', 'a.pcap', `--zone=${rule}`)).toThrow('--zone takes')
+    })
+
+  test.each([
+    ['proto=tcp,dport=22:tcp_timeout_established=3600', { protocol: 'tcp', dport: 22, timeouts: { tcp_timeout_established: 3600 } }],
+    ['src=2001:db8::1:nf_conntrack_udp_timeout=5,udp_timeout_stream=7',
+      { src: '2001:db8::1', timeouts: { udp_timeout: 5, udp_timeout_stream: 7 } }],
+  ])('--timeout %s', (policy, expected) => {
+    expect(tracker('--timeout', policy).timeouts).toEqual([expected])
+  })
+
+  test.each(['udp_timeout=5', ':udp_timeout=5', 'proto=udp', 'proto=udp:', 'proto=udp:udp_timeout', 'proto=udp:udp_timeout=x', 'udp:udp_timeout=5'])(
+    '--timeout %s is a usage error', policy => {
+      expect(usage('classify', 'a.pcap', '--timeout', policy)).toThrow('--timeout takes')
+    })
+
+  test('--helper is refused until it is there', () => {
+    expect(usage('classify', 'a.pcap', '--helper', 'ftp')).toThrow('--helper is not supported yet')
   })
 })
 
@@ -128,15 +167,26 @@ describe('options of commands', () => {
   })
 
   test('-o takes words with commas or once more', () => {
+    const none = { extended: false, id: false, timestamp: false, ktimestamp: false, labels: false }
     expect(parsed('events', 'a.pcap', '-o', 'extended,id', '-o', 'timestamp').output)
-      .toEqual({ extended: true, id: true, timestamp: true })
-    expect(parsed('connections', 'a.pcap').output).toEqual({ extended: false, id: false, timestamp: false })
-    expect(usage('connections', 'a.pcap', '-o', 'timestamp')).toThrow("not 'timestamp'")
+      .toEqual({ ...none, extended: true, id: true, timestamp: true })
+    expect(parsed('connections', 'a.pcap', '-o', 'labels,ktimestamp').output).toEqual({ ...none, labels: true, ktimestamp: true })
+    expect(parsed('connections', 'a.pcap').output).toEqual(none)
+    // The tool's -L takes it too and prints no time.
+    expect(parsed('connections', 'a.pcap', '-o', 'extended,timestamp').output).toMatchObject({ timestamp: true })
     expect(usage('events', 'a.pcap', '-o', 'xml')).toThrow("not 'xml'")
   })
 
+  test('--format of connections is conntrack or proc, and the one way to write them', () => {
+    expect(parsed('connections', 'a.pcap').format).toBe('conntrack')
+    expect(parsed('connections', 'a.pcap', '--format', 'conntrack', '-o', 'id').format).toBe('conntrack')
+    expect(parsed('connections', 'a.pcap', '--format', 'proc').format).toBe('proc')
+    expect(usage('connections', 'a.pcap', '--format', 'xml')).toThrow('--format takes')
+    for (const other of [['--json'], ['-o', 'id']]) expect(usage('connections', 'a.pcap', '--format', 'proc', ...other)).toThrow('neither')
+  })
+
   test.each([
-    ['classify', '-p', 'tcp'], ['events', '--sport', '1'], ['statistics', '-o', 'id'], ['classify', '--packet', '1'],
+    ['classify', '--format', 'proc'], ['classify', '-p', 'tcp'], ['events', '--sport', '1'], ['statistics', '-o', 'id'], ['classify', '--packet', '1'],
     ['events', '--detail'],
   ])('%s does not know %s', (command, ...option) => {
     expect(usage(command, 'a.pcap', ...option)).toThrow(`not of ${command}`)
@@ -175,7 +225,7 @@ describe('filters of connections', () => {
 
   test.each<FilterOptions>([
     { proto: 'nope' }, { proto: '256' }, { proto: '' }, { proto: 'toString' }, { src: '10.0.0' }, { src: '10' },
-    { src: 'host.example' }, { dst: '10.0.0.0/33' }, { dst: '10/8' }, { sport: '65536' }, { dport: 'http' }, { dport: '' },
+    { src: 'host.example' }, { dst: '10.0.0.0/33' }, { dst: '10/8' }, { src: '10.0.0.1', dst: '2001:db8::2' }, { sport: '65536' }, { dport: 'http' }, { dport: '' },
     { state: 'OPEN' },
   ])('%j is a usage error', options => {
     expect(() => parseFilter(options)).toThrow(expect.objectContaining({ name: 'UsageError' }))
@@ -221,6 +271,7 @@ class FakeTracker implements CommandTracker {
     this.#listeners.push([kind, listener])
     return () => {}
   }
+  sysctl(name: string): number { return name.length }
   close(): void { this.closed = true }
   statistics(): Statistics {
     return {
@@ -295,6 +346,27 @@ describe('a run', () => {
     expect(out).toMatch(/^udp {6}17 60 src=2001:db8::1 /)
     expect(out.trim().split('\n')).toHaveLength(1)
     expect(err).toMatch(/^conntrack-wasm: 1 flow entries have been shown\.$/m)
+  })
+
+  test('connections --format proc is the text of /proc, filters and all', async () => {
+    const { out } = await run(['connections', '--format', 'proc', '-p', 'udp', 'x'])
+    expect(out).toBe('ipv6     10 udp      17 60 src=2001:0db8:0000:0000:0000:0000:0000:0001 dst=2001:0db8:0000:0000:0000:0000:0000:0002'
+      + ' sport=53 dport=53 src=2001:0db8:0000:0000:0000:0000:0000:0002 dst=2001:0db8:0000:0000:0000:0000:0000:0001 sport=53 dport=53'
+      + ' mark=0 zone=0 use=2\n')
+  })
+
+  test('connections count the age of entries up to the last packet', async () => {
+    const create = () => Object.assign(new FakeTracker(), { * connections() { yield { ...TCP, start: -3_000_000_000n } } })
+    expect((await run(['connections', 'x'], { create })).out).toContain(' mark=0 delta-time=3 use=1')
+    expect((await run(['connections', '--format', 'proc', 'x'], { create })).out).toContain(' zone=0 delta-time=3 use=2')
+  })
+
+  test('-o labels says where the names of labels are missing', async () => {
+    for (const command of ['connections', 'events']) {
+      const { status, err } = await run([command, '-o', 'labels', 'x'])
+      expect(status).toBe(0)
+      expect(err.includes('labels have no names and are not shown')).toBe(!existsSync(LABEL_FILE))
+    }
   })
 
   test('connections --json has the connection as it is', async () => {

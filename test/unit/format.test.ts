@@ -3,11 +3,14 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { packetBatch, type Packet } from '../../src/batch.js'
 import { formatIpv4, formatIpv6, ipv4Text, ipv6Text } from '../../src/format/address.js'
-import { connectionLine, countersLine, eventJson, eventLine } from '../../src/format/conntrack.js'
+import { connectionLine, countersLine, eventLine, type OutputFlags } from '../../src/format/conntrack.js'
+import { connectionJson, eventJson } from '../../src/format/json.js'
+import { parseLabelNames } from '../../src/format/labels.js'
 import { classifyLines } from '../../src/format/ndjson.js'
+import { procLine } from '../../src/format/proc.js'
 import { statisticsText } from '../../src/format/statistics.js'
 import { createTable } from '../../src/format/table.js'
-import { nanosecondsText, timeText, toNanoseconds } from '../../src/format/time.js'
+import { calendarText, nanosecondsText, timeText, toNanoseconds, wholeSeconds } from '../../src/format/time.js'
 import {
   DIRECTIONS, PROTOCOL_NUMBERS, protocolName, REASONS, STATES, TCP_STATES, VERDICT_ASSURED, VERDICT_DROPPED,
 } from '../../src/names.js'
@@ -136,6 +139,18 @@ describe('times', () => {
     fc.assert(fc.property(seconds, fc.integer({ min: 0, max: 999_999_999 }), (s, ns) => {
       expect(nanosecondsText(toNanoseconds(s, ns))).toBe(timeText(s, ns))
     }))
+  })
+})
+
+describe('seconds and calendar', () => {
+  test.each([[0n, 0n], [1_999_999_999n, 1n], [-1n, -1n], [-1_000_000_000n, -1n]])('%d ns are in second %d', (time, second) => {
+    expect(wholeSeconds(time)).toBe(second)
+  })
+
+  test('local time is written as by ctime, days with a space before them', () => {
+    const time = (...parts: [number, number, number, number, number, number]) => BigInt(new Date(...parts).getTime()) * 1_000_000n
+    expect(calendarText(time(2026, 10, 23, 23, 26, 54) + 999_999_999n)).toBe('Mon Nov 23 23:26:54 2026')
+    expect(calendarText(time(2027, 0, 2, 3, 4, 5))).toBe('Sat Jan  2 03:04:05 2027')
   })
 })
 
@@ -362,8 +377,8 @@ describe('classify for people', () => {
   })
 })
 
-const PLAIN = { extended: false, id: false, timestamp: false }
-const ALL = { extended: true, id: true, timestamp: true }
+const PLAIN: OutputFlags = {}
+const ALL: OutputFlags = { extended: true, id: true, timestamp: true }
 
 const TCP_SIDE = { end: 1000, maxEnd: 65_000, maxWindow: 64_000, maxAck: 500, scale: 7, flags: ['WINDOW_SCALE'] }
 const TCP_CONNECTION: Connection = {
@@ -388,19 +403,151 @@ const UDP_CONNECTION: Connection = {
 
 describe('conntrack -L', () => {
   test('a TCP entry without counters', () => {
-    expect(connectionLine({ ...TCP_CONNECTION, packets: null, bytes: null }, PLAIN)).toBe(
+    expect(connectionLine({ ...TCP_CONNECTION, packets: null, bytes: null }, PLAIN, TIME)).toBe(
       'tcp      6 431999 ESTABLISHED src=192.0.2.2 dst=198.51.100.2 sport=37608 dport=80'
       + ' src=198.51.100.2 dst=192.0.2.2 sport=80 dport=37608 [ASSURED] mark=0 use=1')
   })
 
   test('a UDP entry with counters, mark, zone and helper, as the tool was seen to print it', () => {
-    expect(connectionLine({ ...UDP_CONNECTION, mark: 16, zone: 5, helper: 'tftp' }, PLAIN)).toBe(
+    expect(connectionLine({ ...UDP_CONNECTION, mark: 16, zone: 5, helper: 'tftp' }, PLAIN, TIME)).toBe(
       'udp      17 29 src=10.9.1.2 dst=10.9.2.2 sport=3000 dport=69 packets=1 bytes=31 [UNREPLIED]'
       + ' src=10.9.2.2 dst=10.9.1.2 sport=69 dport=3000 packets=0 bytes=0 mark=16 zone=5 helper=tftp use=1')
   })
 
   test('-o extended,id puts layer 3 in front and the id at the end', () => {
-    expect(connectionLine(UDP_CONNECTION, ALL)).toMatch(/^ipv4 {5}2 udp {6}17 29 src=.* use=1 id=8$/)
+    expect(connectionLine(UDP_CONNECTION, ALL, TIME)).toMatch(/^ipv4 {5}2 udp {6}17 29 src=.* use=1 id=8$/)
+  })
+})
+
+/** Began in the last tenth of a second; the tool counts seconds by the calendar, /proc by duration. */
+const START = 1_795_476_414_900_000_000n
+const LATER = START + 300_000_000n
+
+/** The entry of one datagram that the kernel's rules had marked, labelled or put into a zone. */
+function datagram(dport: number, rest: Partial<Connection> = {}): Connection {
+  const [src, dst] = ['10.0.0.1', '10.0.0.2']
+  return {
+    ...UDP_CONNECTION, id: 9, packets: { original: 1, reply: 0 }, bytes: { original: 28, reply: 0 },
+    original: { family: 4, protocol: 17, src, dst, sport: 1, dport }, reply: { family: 4, protocol: 17, src: dst, dst: src, sport: dport, dport: 1 },
+    ...rest,
+  }
+}
+
+const UNCOUNTED = { packets: null, bytes: null }
+const NAMES = parseLabelNames('0 zero\n3 three\n11 eleven\n127 last-one\n')
+
+describe('what the real tools printed', () => {
+  // Recorded from conntrack 1.4.7 and Linux 6.18; ids are replaced.
+  test.each<[string, Connection, OutputFlags, string]>([
+    ['a zone of both directions', datagram(101, { zone: 7, start: START }), { extended: true, id: true },
+      'ipv4     2 udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=101 packets=1 bytes=28 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=101 dport=1 packets=0 bytes=0 mark=0 zone=7 delta-time=1 use=1 id=9'],
+    ['a zone of the original direction',
+      datagram(102, { zone: 8, zoneDirection: 'original', seenReply: true, packets: { original: 1, reply: 1 }, bytes: { original: 28, reply: 28 } }), {},
+      'udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=102 zone-orig=8 packets=1 bytes=28'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=102 dport=1 packets=1 bytes=28 mark=0 use=1'],
+    ['a zone of the reply direction', datagram(103, { zone: 9, zoneDirection: 'reply', start: START }), {},
+      'udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=103 packets=1 bytes=28 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=103 dport=1 zone-reply=9 packets=0 bytes=0 mark=0 delta-time=1 use=1'],
+    ['zone 0 of one direction', datagram(102, { ...UNCOUNTED, zoneDirection: 'reply' }), {},
+      'udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=102 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=102 dport=1 mark=0 use=1'],
+    ['a mark, and labels without a name', datagram(108, { mark: 4294967295, labels: [40], start: START }), { id: true, labels: NAMES },
+      'udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=108 packets=1 bytes=28 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=108 dport=1 packets=0 bytes=0 mark=4294967295 delta-time=1 use=1 id=9 labels'],
+    ['labels, of which some have names', datagram(108, { ...UNCOUNTED, labels: [0, 3, 12] }), { labels: NAMES },
+      'udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=108 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=108 dport=1'
+      + ' mark=0 use=1 labels=zero,three'],
+    ['an entry that could have labels and has none', datagram(100, { ...UNCOUNTED, labels: [] }), { labels: NAMES },
+      'udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=100 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=100 dport=1 mark=0 use=1'],
+    ['labels without the file of names', datagram(106, { ...UNCOUNTED, labels: [3] }), { labels: null },
+      'udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=106 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=106 dport=1 mark=0 use=1'],
+    ['DCCP', datagram(0, {
+      ...UNCOUNTED, timeoutMs: 599_500, original: { family: 4, protocol: 33, src: '10.0.0.1', dst: '10.0.0.2' },
+      reply: { family: 4, protocol: 33, src: '10.0.0.2', dst: '10.0.0.1' },
+    }), {}, 'dccp     33 599 src=10.0.0.1 dst=10.0.0.2 sport=0 dport=0 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=0 dport=0 mark=0 use=1'],
+    ['addresses that hold IPv4 addresses', datagram(0, {
+      ...UNCOUNTED, timeoutMs: 599_500, original: { family: 6, protocol: 89, src: '::c000:201', dst: '::ffff:10.0.0.1' },
+      reply: { family: 6, protocol: 89, src: '::ffff:10.0.0.1', dst: '::c000:201' },
+    }), {}, 'unknown  89 599 src=::192.0.2.1 dst=::ffff:10.0.0.1 [UNREPLIED] src=::ffff:10.0.0.1 dst=::192.0.2.1 mark=0 use=1'],
+  ])('conntrack -L: %s', (_name, connection, flags, line) => {
+    expect(connectionLine(connection, flags, LATER)).toBe(line)
+  })
+
+  test('conntrack -L -o ktimestamp: when it began', () => {
+    const line = connectionLine(datagram(101, { start: START }), { ktimestamp: true }, LATER)
+    expect(line).toContain(` mark=0 delta-time=1 [start=${calendarText(START)}] use=1`)
+  })
+
+  const EVENT: Omit<ConnectionEvent, 'connection'> = { kind: 'new', time: START, packet: 1, changes: ['NEW'] }
+
+  test.each<[string, ConnectionEvent, OutputFlags, string]>([
+    ['a zone and labels', {
+      ...EVENT, changes: ['NEW', 'MARK', 'LABEL'], connection: datagram(108, { timeoutMs: 30_000, mark: 16, zone: 3, labels: [3] }),
+    }, { extended: true, timestamp: true, id: true, labels: NAMES },
+      '[1795476414.900000]\t    [NEW] ipv4     2 udp      17 30 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=108 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=108 dport=1 mark=16 zone=3 id=9 labels=three'],
+    ['a zone of the original direction', {
+      ...EVENT, connection: datagram(102, { timeoutMs: 30_000, zone: 8, zoneDirection: 'original', labels: [3] }),
+    }, { labels: NAMES },
+      '    [NEW] udp      17 30 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=102 zone-orig=8 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=102 dport=1'],
+    ['the end of an entry', {
+      ...EVENT, kind: 'destroy', changes: ['DESTROY'],
+      connection: datagram(103, { zone: 9, zoneDirection: 'reply', start: START, stop: LATER, labels: [3] }),
+    }, { id: true, labels: NAMES },
+      '[DESTROY] udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=103 packets=1 bytes=28 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=103 dport=1 zone-reply=9 packets=0 bytes=0 delta-time=1 id=9'],
+    ['the end of an expired entry, with its times', {
+      ...EVENT, kind: 'destroy', changes: ['DESTROY'],
+      connection: datagram(53, { ...UNCOUNTED, timeoutMs: 0, start: START, stop: LATER }),
+    }, { id: true, ktimestamp: true },
+      '[DESTROY] udp      17 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=53 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=53 dport=1'
+      + ` delta-time=1 [start=${calendarText(START)}] [stop=${calendarText(LATER)}] id=9`],
+  ])('conntrack -E: %s', (_name, event, flags, line) => {
+    expect(eventLine(event, flags)).toBe(line)
+  })
+
+  const SIX = { family: 6, src: '2001:db8:a::1', dst: '::ffff:10.0.0.1' } as const
+  const SIX_REPLY = { family: 6, src: SIX.dst, dst: SIX.src } as const
+
+  test.each<[string, Connection, string]>([
+    ['TCP', { ...TCP_CONNECTION, start: START },
+      'ipv4     2 tcp      6 431999 ESTABLISHED src=192.0.2.2 dst=198.51.100.2 sport=37608 dport=80 packets=3 bytes=180'
+      + ' src=198.51.100.2 dst=192.0.2.2 sport=80 dport=37608 packets=2 bytes=112 [ASSURED] mark=0 zone=0 delta-time=0 use=2'],
+    ['a zone of both directions', datagram(101, { ...UNCOUNTED, zone: 7, mark: 16 }),
+      'ipv4     2 udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=101 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 sport=101 dport=1'
+      + ' mark=16 zone=7 use=2'],
+    ['a zone of the reply direction', datagram(103, { zone: 9, zoneDirection: 'reply', start: START }),
+      'ipv4     2 udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=103 packets=1 bytes=28 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=103 dport=1 zone-reply=9 packets=0 bytes=0 mark=0 delta-time=0 use=2'],
+    ['zone 0 of one direction', datagram(101, { ...UNCOUNTED, zoneDirection: 'original' }),
+      'ipv4     2 udp      17 29 src=10.0.0.1 dst=10.0.0.2 sport=1 dport=101 zone-orig=0 [UNREPLIED]'
+      + ' src=10.0.0.2 dst=10.0.0.1 sport=101 dport=1 mark=0 use=2'],
+    ['GRE over IPv6', datagram(0, { ...UNCOUNTED, original: { ...SIX, protocol: 47, srcKey: 0, dstKey: 7 }, reply: { ...SIX_REPLY, protocol: 47, srcKey: 7, dstKey: 0 } }),
+      'ipv6     10 gre      47 29 timeout=40, stream_timeout=180 src=2001:0db8:000a:0000:0000:0000:0000:0001'
+      + ' dst=0000:0000:0000:0000:0000:ffff:0a00:0001 srckey=0x0 dstkey=0x7 [UNREPLIED]'
+      + ' src=0000:0000:0000:0000:0000:ffff:0a00:0001 dst=2001:0db8:000a:0000:0000:0000:0000:0001 srckey=0x7 dstkey=0x0 mark=0 zone=0 use=2'],
+    ['ICMPv6', datagram(0, {
+      ...UNCOUNTED, seenReply: true, original: { ...SIX, protocol: 58, dst: '::', type: 128, code: 0, id: 9 },
+      reply: { ...SIX_REPLY, protocol: 58, src: '::', type: 129, code: 0, id: 9 },
+    }), 'ipv6     10 icmpv6   58 29 src=2001:0db8:000a:0000:0000:0000:0000:0001 dst=0000:0000:0000:0000:0000:0000:0000:0000 type=128 code=0 id=9'
+      + ' src=0000:0000:0000:0000:0000:0000:0000:0000 dst=2001:0db8:000a:0000:0000:0000:0000:0001 type=129 code=0 id=9 mark=0 zone=0 use=2'],
+    ['DCCP, which this kernel does not know', datagram(0, {
+      ...UNCOUNTED, original: { family: 4, protocol: 33, src: '10.0.0.1', dst: '10.0.0.2' }, reply: { family: 4, protocol: 33, src: '10.0.0.2', dst: '10.0.0.1' },
+    }), 'ipv4     2 unknown  33 29 src=10.0.0.1 dst=10.0.0.2 [UNREPLIED] src=10.0.0.2 dst=10.0.0.1 mark=0 zone=0 use=2'],
+  ])('/proc/net/nf_conntrack: %s', (_name, connection, line) => {
+    expect(procLine(connection, { now: LATER, greTimeout: 40 })).toBe(line)
+  })
+})
+
+describe('names of labels', () => {
+  test('a line is a number and a name, as the tool reads them', () => {
+    const text = '# comment\n\n  3 three\n\t0x6\tsix\n045 octal\n127 last-one\n19 two words  \n10 a_b\n11 eleven#x\n12 a,b\n13\n128 over\n-1 below\n'
+    expect([...parseLabelNames(text)]).toEqual([[3, 'three'], [6, 'six'], [37, 'octal'], [127, 'last-one'], [19, 'two words']])
+  })
+
+  test('the first line about a number or a name counts', () => {
+    expect([...parseLabelNames('3 three\n3 drei\n4 three\n5 five')]).toEqual([[3, 'three'], [5, 'five']])
   })
 })
 
@@ -487,6 +634,14 @@ describe('conntrack -E', () => {
       kind: 'new', time: '1700000000.123456789', packet: 4, changes: ['NEW', 'PROTOINFO'], connection: TCP_CONNECTION,
     })
   })
+
+  test('--json has times as decimal seconds with nine places', () => {
+    const connection = { ...TCP_CONNECTION, start: TIME, stop: TIME + 1_000_000_000n }
+    expect(JSON.parse(connectionJson(connection))).toEqual(
+      { ...TCP_CONNECTION, start: '1700000000.123456789', stop: '1700000001.123456789' })
+    expect(eventJson({ ...event, connection })).toContain('"start":"1700000000.123456789","stop":"1700000001.123456789"')
+    expect(JSON.parse(connectionJson(TCP_CONNECTION))).toEqual(TCP_CONNECTION)
+  })
 })
 
 const STATISTICS: Statistics = {
@@ -500,9 +655,9 @@ const STATISTICS: Statistics = {
 }
 
 describe('statistics', () => {
-  test('the counters are in the order of conntrack -S', () => {
-    expect(countersLine(STATISTICS.counters)).toBe('cpu=0           found=0 invalid=5 insert=0 insert_failed=0 drop=0'
-      + ' early_drop=0 error=0 search_restart=0 clash_resolve=0 chaintoolong=0')
+  test('the counters are a line of conntrack -S, with its tab and its last space', () => {
+    expect(countersLine(STATISTICS.counters)).toBe('cpu=0   \tfound=0 invalid=5 insert=0 insert_failed=0 drop=0'
+      + ' early_drop=0 error=0 search_restart=0 clash_resolve=0 chaintoolong=0 ')
   })
 
   test('counts are listed largest first, those of 0 not at all', () => {

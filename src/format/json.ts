@@ -1,0 +1,18 @@
+/** `connections --json` and `events --json`: the SDK's objects as one JSON object a line. */
+import type { Connection, ConnectionEvent } from '../types.js'
+import { nanosecondsText } from './time.js'
+
+/** An entry; its times are decimal seconds, as everywhere in the JSON. */
+export function connectionJson(connection: Connection): string {
+  return JSON.stringify(connection, timesAsText)
+}
+
+/** An event with its entry. */
+export function eventJson({ kind, time, packet, changes, connection }: ConnectionEvent): string {
+  return JSON.stringify({ kind, time, packet, changes, connection }, timesAsText)
+}
+
+/** JSON has no bigint; every one here is a time. */
+function timesAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? nanosecondsText(value) : value
+}
