@@ -54,8 +54,8 @@ export function broadcastHelper(service: Service, options: BroadcastOptions): He
     inspect({ direction, connection: { original, reply } }, table) {
       const network = networks.find(({ address, broadcast }) => address === original.src && broadcast === original.dst)
       if (direction !== 'original' || !network) return 'accept'
-      const answer = { src: reply.src, srcMask: network.mask, sport: service.port, dst: reply.dst, dport: reply.dport ?? 0 }
-      table.expect({ protocol: 17, ...answer, permanent: true })
+      const anyHost = { src: reply.src, srcMask: network.mask, sport: service.port }
+      table.expect({ protocol: 17, ...anyHost, dst: reply.dst, dport: reply.dport ?? 0, permanent: true })
       table.setTimeout(timeout)
       return 'accept'
     },

@@ -97,7 +97,7 @@ export function ipv4ToNumber(address: string): number {
   return readUint32(Uint8Array.from(ipaddr.IPv4.parse(address).octets), 0)
 }
 
-/** The IPv6 address, in the SDK's form, whose first 32 bits are this number and whose other bits are those of `address`. */
+/** The IPv6 address whose first 32 bits are this number and whose other bits are those of `address`. */
 export function ipv6WithFirstBits(address: string, number: number): string {
   const bytes = Uint8Array.from(ipaddr.IPv6.parse(address).toByteArray())
   new DataView(bytes.buffer).setUint32(0, number)

@@ -1,4 +1,4 @@
-/** Makes a helper of its description: defaults filled in, everything checked once, so that nobody need check it again. */
+/** Makes a helper of its description: defaults filled in, and everything checked once, so that nobody checks again. */
 import type { ExpectationClass, Helper } from './helper.js'
 import { checkFields, checkLimit, checkPorts, checkSeconds, invalid } from './options.js'
 

@@ -1,5 +1,5 @@
 /**
- * FTP (RFC 959, RFC 2428): the data connections that PORT, EPRT, 227 (answer to PASV) and 229 (answer to EPSV) announce.
+ * FTP (RFC 959, RFC 2428): the data connections that PORT, EPRT, 227 (the answer to PASV) and 229 (to EPSV) announce.
  *
  * In: segments of the control connection. A command or answer is looked for only at the very start of a segment, and
  * only if that segment begins where an earlier one of its direction ended with a newline; so the first segment of each
@@ -10,7 +10,7 @@
  * own. Linux takes it for one, and so does this; all it opens is a port of that very host for that very server, and
  * `minPort` keeps it away from services.
  */
-import type { HelpedConnection, Helper, HelperPacket, HelperTable, HelperVerdict } from './helper.js'
+import type { Helper, HelperPacket, HelperTable, HelperVerdict } from './helper.js'
 import {
   appendDigit, CR, hasTextAnyCase, ipv4FromNumber, ipv6WithFirstBits, isDigit, LF, readIpv6, SPACE,
 } from './bytes.js'
@@ -93,14 +93,14 @@ export function ftp(options: FtpOptions = {}): Helper<FtpState> {
     ports: checkPorts('ports', options.ports ?? [21]),
     state: () => ({ original: [], reply: [] }),
     inspect(packet, table) {
-      const { payload, direction, seq, connection, state } = packet
+      const { payload, direction, seq, state } = packet
       if (!packet.established || payload.length === 0) return 'accept'
       let verdict: HelperVerdict = 'accept'
       if (state[direction].includes(seq)) {
         const announced = findAnnouncement(packet, strict)
         // The rest may follow in another segment, which could not be read; nor is this one's end remembered.
         if (announced === 'partial') return 'drop'
-        if (announced && announced.port >= minPort) verdict = expectData(announced, connection, direction, loose, table)
+        if (announced && announced.port >= minPort) verdict = expectData(announced, packet, loose, table)
       }
       if (payload[payload.length - 1] === LF) rememberLine(state[direction], (seq + payload.length) >>> 0)
       return verdict
@@ -127,7 +127,7 @@ function tryPattern({ word, skip, read }: Pattern, data: Uint8Array, speaker: Sp
 }
 
 function expectData(
-  announced: Endpoint, connection: HelpedConnection, direction: 'original' | 'reply', loose: boolean, table: HelperTable,
+  announced: Endpoint, { direction, connection }: HelperPacket, loose: boolean, table: HelperTable,
 ): HelperVerdict {
   const other = connection[direction === 'original' ? 'reply' : 'original']
   const own = announced.address === connection[direction].src

@@ -16,7 +16,7 @@ function asked(options?: AmandaOptions, session?: SessionOptions): HelpedSession
 
 describe('the answer', () => {
   test.each([
-    ['three ports', 'Amanda 2.4 REP HANDLE 0 SEQ 1\nCONNECT DATA 5000 MESG 5001 INDEX 5002\n', expects(5000, 5001, 5002)],
+    ['three ports', 'Amanda 2.4 REP SEQ 1\nCONNECT DATA 5000 MESG 5001 INDEX 5002\n', expects(5000, 5001, 5002)],
     ['four ports', 'CONNECT DATA 5000 MESG 5001 INDEX 5002 STATE 5003\n', expects(5000, 5001, 5002, 5003)],
     ['another order', 'CONNECT STATE 5003 DATA 5000\n', expects(5000, 5003)],
     ['a stream named twice', 'CONNECT DATA 5000 DATA 5001\n', expects(5000)],

@@ -31,7 +31,8 @@ test('a later change of the description changes nothing', () => {
 })
 
 test.each([
-  ['name', { name: '' }], ['name', { name: 'two words' }], ['name', { name: 'sixteen-letters.' }], ['name', { name: 1 }],
+  ['name', { name: '' }], ['name', { name: 'two words' }], ['name', { name: 'sixteen-letters.' }],
+  ['name', { name: 1 }],
   ['protocol', { protocol: 'sctp' }], ['protocol', { protocol: [] }], ['protocol', { protocol: undefined }],
   ['families', { families: [] }], ['families', { families: [5] }], ['families', { families: 4 }],
   ['ports', { ports: [0] }], ['ports', { ports: [65536] }], ['ports', { ports: '21' }],

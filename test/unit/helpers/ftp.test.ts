@@ -26,7 +26,9 @@ function control(options: FtpOptions = {}, session: SessionOptions = {}): Helped
 
 type Row = readonly [title: string, payload: string, answer: object]
 
-function rows(direction: 'client' | 'server', list: readonly Row[], options?: FtpOptions, session?: SessionOptions): void {
+function rows(
+  direction: 'client' | 'server', list: readonly Row[], options?: FtpOptions, session?: SessionOptions,
+): void {
   test.each(list)('%s: %j', (_, payload, answer) => {
     expect(control(options, session)[direction](payload)).toEqual(answer)
   })

@@ -9,19 +9,22 @@ import { sane } from '../../../src/helpers/sane.js'
 import { tftp } from '../../../src/helpers/tftp.js'
 import { HelpedSession } from '../../support/helped-session.js'
 
-const HELPERS: Readonly<Record<string, Helper>> = { amanda: amanda(), ftp: ftp(), irc: irc(), sane: sane(), tftp: tftp() }
+const HELPERS: Readonly<Record<string, Helper>> = {
+  amanda: amanda(), ftp: ftp(), irc: irc(), sane: sane(), tftp: tftp(),
+}
 const FILE = process.env.KERNEL_ANSWERS ?? new URL('kernel-answers.tsv', import.meta.url)
 
 const rows = readFileSync(FILE, 'utf8').split('\n').filter(line => line !== '' && !line.startsWith('#'))
 
 describe.each(Object.keys(HELPERS))('%s', name => {
-  const own = rows.filter(row => row.startsWith(`${name}\t`))
+  const recorded = rows.filter(row => row.startsWith(`${name}\t`))
 
-  test(`${own.length} conversations end as on Linux 6.18.44`, () => {
-    expect(own.length).toBeGreaterThan(30)
-    for (const row of own) {
+  test(`${recorded.length} conversations end as on Linux 6.18.44`, () => {
+    expect(recorded.length).toBeGreaterThan(30)
+    for (const row of recorded) {
       const [, family, client, port, payloads, answers] = row.split('\t')
-      expect(`${payloads}: ${replay(HELPERS[name], family, client, Number(port), payloads)}`).toBe(`${payloads}: ${answers}`)
+      const own = replay(HELPERS[name], family, client, Number(port), payloads)
+      expect(`${payloads}: ${own}`).toBe(`${payloads}: ${answers}`)
     }
   })
 })

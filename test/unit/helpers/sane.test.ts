@@ -51,7 +51,7 @@ describe('the answer to a start', () => {
 describe('between request and answer', () => {
   test.each([
     ['a segment without data changes nothing', (session: HelpedSession) => session.server(''), expects(5000)],
-    ['a request of another length changes nothing', (session: HelpedSession) => session.client('123456789'), expects(5000)],
+    ['a longer request changes nothing', (session: HelpedSession) => session.client('123456789'), expects(5000)],
     ['another request takes it back', (session: HelpedSession) => session.client(CANCEL), NOTHING],
   ])('%s', (_, say, answer) => {
     const session = started()
