@@ -4,11 +4,11 @@
  * window variable.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { createTracker, type PacketMatch, type Tracker } from 'conntrack-wasm'
+import { createTracker, type Tracker } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
 import { differences, entryOf, isAskable } from '../support/compare.js'
 import { readRecording, SHARED, sharedIsThere, type GoldenPacket } from '../support/golden.js'
-import { settingsOf } from '../support/replay.js'
+import { matchOf, settingsOf } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
@@ -48,8 +48,8 @@ function play(name: string): { packets: number; differences: string[] } {
   const scenario = JSON.parse(readFileSync(new URL(`oracle/scenarios/${name}.json`, SHARED), 'utf8')) as Scenario
   const tracker = createTracker({
     sysctl: { ...settingsOf(recording), acct: 1 },
-    notrack: recording.options.notrack.map(toMatch),
-    drop: recording.options.drops.map(toMatch),
+    notrack: recording.options.notrack.map(matchOf),
+    drop: recording.options.drops.map(matchOf),
   })
   const found: string[] = []
   let next = 0
@@ -78,11 +78,4 @@ function compare(tracker: Tracker, golden: GoldenPacket): string[] {
 function isLastPiece({ piece = '1/1' }: GoldenPacket): boolean {
   const [number, of] = piece.split('/')
   return number === of
-}
-
-/** An nft match as the scenarios have them: `udp dport 53`, `ip saddr 10.0.0.1`. */
-function toMatch(text: string): PacketMatch {
-  const [what, field, value] = text.split(' ')
-  if (what === 'ip' || what === 'ip6') return { [field === 'saddr' ? 'src' : 'dst']: value }
-  return { protocol: what, [field]: value }
 }

@@ -1,12 +1,12 @@
-/** Raw IP packets as a nanosecond pcap. */
-export function rawCapture(packets: readonly Uint8Array[]): Uint8Array {
+/** Raw IP packets as a nanosecond pcap; packet `i` has the time `timeMs(i)`. */
+export function rawCapture(packets: readonly Uint8Array[], timeMs: (i: number) => number = i => i): Uint8Array {
   const size = packets.reduce((total, packet) => total + 16 + packet.length, 24)
   const file = new Uint8Array(size)
   const view = new DataView(file.buffer)
   ;[0xa1b23c4d, 0x0004_0002, 0, 0, 262_144, 101].forEach((value, i) => view.setUint32(i * 4, value, true))
   let at = 24
   packets.forEach((packet, i) => {
-    const header = [Math.floor(i / 1000), i % 1000 * 1_000_000, packet.length, packet.length]
+    const header = [Math.floor(timeMs(i) / 1000), timeMs(i) % 1000 * 1_000_000, packet.length, packet.length]
     header.forEach((value, field) => view.setUint32(at + field * 4, value, true))
     file.set(packet, at + 16)
     at += 16 + packet.length

@@ -1,5 +1,5 @@
 /** A recording of the kernel against the tracker, packet by packet. */
-import type { createTracker as CreateTracker } from 'conntrack-wasm'
+import type { Connection, createTracker as CreateTracker, PacketMatch, Verdict } from 'conntrack-wasm'
 import { differences, entryOf, isAskable } from './compare.js'
 import type { Frame } from './frames.js'
 import type { GoldenPacket, Recording } from './golden.js'
@@ -11,23 +11,41 @@ export interface Agreement {
   readonly left: number
   readonly differing: number
   readonly differences: readonly string[]
+  /** The packets that differ. */
+  readonly findings: readonly Finding[]
+}
+
+/** A packet about which tracker and kernel differ. */
+export interface Finding {
+  readonly golden: GoldenPacket
+  readonly verdict: Verdict
+  readonly differences: readonly string[]
 }
 
 /** Settings of a recording that the tracker has, by its own names. */
 export function settingsOf(recording: Recording): Record<string, number> {
-  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|gre|sctp|generic)_.*|checksum)$/
+  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|gre|sctp|generic)_.*|checksum|acct)$/
   return Object.fromEntries(Object.entries(recording.config).flatMap(([name, value]) => {
     const match = known.exec(name)
     return match ? [[match[1], value]] : []
   }))
 }
 
+/** An nft match as the oracle takes them: `udp dport 53`, `ip saddr 10.0.0.1`. */
+export function matchOf(text: string): PacketMatch {
+  const [what, field, value] = text.split(' ')
+  if (what === 'ip' || what === 'ip6') return { [field === 'saddr' ? 'src' : 'dst']: value }
+  return { protocol: what, [field]: value }
+}
+
 /** Feeds the packets at the recorded times and compares. */
 export function replay(createTracker: typeof CreateTracker, recording: Recording, frames: readonly Frame[]): Agreement {
   const needing = connectionsThatNeedMore(recording, frames)
-  const tracker = createTracker({ sysctl: settingsOf(recording) })
+  const { notrack, drops } = recording.options
+  const tracker = createTracker({ sysctl: settingsOf(recording), notrack: notrack.map(matchOf), drop: drops.map(matchOf) })
   const found: string[] = []
-  const sum = { compared: 0, differing: 0, left: 0 }
+  const findings: Finding[] = []
+  const sum = { compared: 0, left: 0 }
   if (frames.length !== recording.packets.length) found.push(`${frames.length} packets read, ${recording.packets.length} recorded`)
   for (const golden of recording.packets) {
     const { bytes, linkType, wireLength, packet } = frames[golden.index]
@@ -40,11 +58,16 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
     sum.compared++
     const askable = isAskable(golden, packet)
     const entry = verdict.connection !== null ? tracker.entry(0) : packet && askable ? entryOf(tracker, packet) : null
-    const different = differences(golden, verdict, entry, askable)
-    if (different.length > 0) sum.differing++
+    const different = differences(golden, verdict, isOver(entry) ? null : entry, askable)
+    if (different.length > 0) findings.push({ golden, verdict, differences: different })
     found.push(...different.map(text => `packet ${golden.index + 1} (${golden.verdict}): ${text}`))
   }
-  return { ...sum, differences: found }
+  return { ...sum, differing: findings.length, differences: found, findings }
+}
+
+/** With a timeout of 0: the packet had the entry, but the kernel, asked for it afterwards, no longer finds it. */
+function isOver(entry: Connection | null): boolean {
+  return entry?.timeoutMs === 0
 }
 
 /** Ports whose helpers change the timeout of the connections they watch: SIP, Amanda and H.323 RAS over UDP. */
