@@ -36,6 +36,8 @@ export const CHANGE_DESTROY: u16 = 1 << 2
 export const CHANGE_REPLY: u16 = 1 << 3
 export const CHANGE_ASSURED: u16 = 1 << 4
 export const CHANGE_PROTOINFO: u16 = 1 << 5
+export const CHANGE_MARK: u16 = 1 << 7
+export const CHANGE_LABEL: u16 = 1 << 10
 
 // Kinds of event
 export const EVENT_NEW: u8 = 0

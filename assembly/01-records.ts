@@ -5,7 +5,7 @@
  *
  *     settings · table of CRC32c · counters · match lists · batch columns in · verdict columns out · scratch (64 packets)
  *     · records · events · fragments · input bytes · index · entries
- *     · accounting (only with acct) · provenance (only with explain)
+ *     · side arrays, one record an entry, each only where it was asked for: accounts, starts, labels, histories, provenance
  *
  * Every region starts on a cache line. Multi-byte fields are little endian, addresses stay in network order.
  */
@@ -81,6 +81,11 @@ export class Packet {
   /** Where the IP header starts within the frame, and the transport header (0: none to read). */
   ownNetwork: u32
   ownTransport: u32
+  /** VLAN id of the outermost tag, 0 without one. */
+  vlan: u16
+  /** Directions that its zone applies to: ZONE_ORIGINAL, ZONE_REPLY. */
+  zoneDirections: u8
+  spare: u8
 }
 export const PACKET_SIZE: u32 = 128
 
@@ -113,7 +118,8 @@ export class TcpSide {
   /** Window scale, 0 to 14. */
   scale: u8
   flags: u8
-  spare: u16
+  /** Not TCP's: `pendingChanges` in the original side, `policyOf` in the reply side, of entries of all protocols. */
+  lent: u16
 }
 export const SIDE_SIZE: u32 = 20
 
@@ -154,7 +160,8 @@ export class Entry {
   lastScale: u8
   lastFlags: u8
   retransmissions: u8
-  spare: u8
+  /** What came with it when it was made: ATTACHED_ and ZONE_ bits. */
+  attached: u8
   mark: u32
   /** TCP: two `TcpSide`, original first. UDP: `streamAt`, when the connection may become a stream. GRE and
    * SCTP: what their files say. */
@@ -174,15 +181,37 @@ export class Entry {
 export const ENTRY_SIZE: u32 = 128
 export const ENTRY_SIDES: u32 = 80
 
-/** Events not yet told because the packets that caused them were dropped by rules. Shares the first side's spare. */
+// Bits of `attached`
+/** Packets and bytes are counted (sysctl acct at the time it was made), its start was noted (timestamp). */
+export const ATTACHED_ACCOUNT: u8 = 1
+export const ATTACHED_START: u8 = 2
+/** Its events are told (sysctl events, and whether somebody listened). */
+export const ATTACHED_EVENTS: u8 = 4
+/** Its zone applies to the original, to the reply direction; where it does not, the direction is in zone 0. */
+export const ZONE_ORIGINAL: u8 = 8
+export const ZONE_REPLY: u8 = 16
+export const ZONE_BOTH: u8 = 24
+
+/** Events not yet told because the packets that caused them were dropped by rules. */
 // @ts-ignore: decorator
 @inline export function pendingChanges(e: Entry): u16 {
-  return tcpSide(e, 0).spare
+  return tcpSide(e, 0).lent
 }
 
 // @ts-ignore: decorator
 @inline export function setPendingChanges(e: Entry, changes: u16): void {
-  tcpSide(e, 0).spare = changes
+  tcpSide(e, 0).lent = changes
+}
+
+/** Number of its timeout policy, 0 for the sysctls. */
+// @ts-ignore: decorator
+@inline export function policyOf(e: Entry): u32 {
+  return tcpSide(e, 1).lent
+}
+
+// @ts-ignore: decorator
+@inline export function setPolicy(e: Entry, policy: u32): void {
+  tcpSide(e, 1).lent = u16(policy)
 }
 
 /** The side of a connection: direction 0 original, 1 reply. */
@@ -201,6 +230,21 @@ export class Account {
 }
 export const ACCOUNT_SIZE: u32 = 32
 
+/**
+ * What the side arrays hold of one connection, gathered for the host: account at 0, start at 32, labels at 48, history at
+ * 64.
+ */
+export const EXTRAS_START: u32 = 32
+export const EXTRAS_LABELS: u32 = 48
+export const EXTRAS_HISTORY: u32 = 64
+export const EXTRAS_SIZE: u32 = 96
+
+/** Nanoseconds. */
+export const START_SIZE: u32 = 8
+/** 128 bits. */
+export const LABELS_SIZE: u32 = 16
+export const HISTORY_SIZE: u32 = 32
+
 /** Something that happened to a connection: the entry as it was at that moment. */
 @unmanaged
 export class Event {
@@ -209,12 +253,13 @@ export class Event {
   packet: u32
   spare: u32
   time: i64
-  spare2: i64
-  /** Followed by the entry (128 bytes, at 32) and its account (32 bytes, at 160). */
+  /** DESTROY: when it was over. */
+  stop: i64
+  /** Followed by the entry (128 bytes, at 32) and its extras (96 bytes, at 160). */
 }
 export const EVENT_ENTRY: u32 = 32
-export const EVENT_ACCOUNT: u32 = 160
-export const EVENT_SIZE: u32 = 192
+export const EVENT_EXTRAS: u32 = 160
+export const EVENT_SIZE: u32 = 256
 /** Events that wait for the host at most. */
 export const EVENTS: u32 = 1024
 /** Events that one packet can cause at most: what a sweep destroys, an eviction and its own few. */
@@ -251,9 +296,9 @@ export const RECORD_SENDER: u32 = 32
 export const RECORD_RECEIVER: u32 = 52
 export const RECORD_BEFORE: u32 = 128
 export const RECORD_AFTER: u32 = 256
-export const RECORD_ACCOUNT: u32 = 384
-export const RECORD_PROVENANCE: u32 = 416
-export const RECORD_SIZE: u32 = 512
+export const RECORD_EXTRAS: u32 = 384
+export const RECORD_PROVENANCE: u32 = 480
+export const RECORD_SIZE: u32 = 576
 
 /** Which packet set what, one a connection. */
 @unmanaged
@@ -277,7 +322,7 @@ export class Provenance {
 }
 export const PROVENANCE_SIZE: u32 = 64
 
-/** What a NOTRACK or drop rule matches: everything that is not masked out. */
+/** What a rule of a list matches, and what it gives: everything that is not masked out. */
 @unmanaged
 export class Match {
   /** IP protocol, or 256 for any. */
@@ -290,14 +335,22 @@ export class Match {
   dportTo: u16
   /** It asks for ports: packets of protocols without ports do not match. */
   ports: u32
-  spare: u32
-  spare2: u64
+  /** Code point and VLAN id, ANY for all. */
+  dscp: u16
+  vlan: u16
+  /** What the rule gives: zone or timeout policy ... */
+  value: u32
+  /** ... and the directions of a zone. */
+  directions: u32
   /** Source address and mask, destination address and mask, 16 bytes each, at 32. */
 }
 export const MATCH_ADDRESSES: u32 = 32
 export const MATCH_SIZE: u32 = 96
 /** Matches a list holds at most. */
 export const MATCHES: u32 = 64
+export const ANY: u32 = 0xffff
+/** Timeout policies at most. */
+const POLICIES: u32 = MATCHES
 
 // The sizes above are what the compiler makes of the fields: a mistake does not compile.
 if (offsetof<Packet>() > PACKET_SIZE) ERROR('Packet')
@@ -327,13 +380,20 @@ export const TIMEOUT_SCTP: u32 = 19
 export const TIMEOUT_FRAGMENT_IPV4: u32 = 28
 export const TIMEOUT_FRAGMENT_IPV6: u32 = 29
 export const TIMEOUTS: u32 = 30
+// of which there is one set for the sysctls and one for each timeout policy;
 // ... and switches
 export const SWITCH_TCP_LOOSE: u32 = 0
 export const SWITCH_TCP_BE_LIBERAL: u32 = 1
 export const SWITCH_TCP_MAX_RETRANS: u32 = 2
 export const SWITCH_TCP_IGNORE_INVALID_RST: u32 = 3
 export const SWITCH_CHECKSUM: u32 = 4
-export const SWITCHES: u32 = 5
+export const SWITCH_ACCT: u32 = 5
+export const SWITCH_TIMESTAMP: u32 = 6
+/** 0: none, 1: of all connections, 2: of those made while somebody listens. */
+export const SWITCH_EVENTS: u32 = 7
+/** Connections at most, `maxConnections` or less. */
+export const SWITCH_MAX: u32 = 8
+export const SWITCHES: u32 = 9
 
 /** Bytes of secret that the hash takes. */
 export const HASH_KEYS: u32 = 48
@@ -363,6 +423,8 @@ export let crcTableAt: u32 = 0
 export let countersAt: u32 = 0
 export let notrackAt: u32 = 0
 export let dropAt: u32 = 0
+export let zonesAt: u32 = 0
+export let policiesAt: u32 = 0
 export let offsetAt: u32 = 0
 export let lengthAt: u32 = 0
 export let wireLengthAt: u32 = 0
@@ -378,7 +440,13 @@ export let inputAt: u32 = 0
 export let indexAt: u32 = 0
 export let entriesAt: u32 = 0
 export let accountsAt: u32 = 0
+export let startsAt: u32 = 0
+export let labelsAt: u32 = 0
+export let historiesAt: u32 = 0
 export let provenanceAt: u32 = 0
+/** Where the extras of one connection, and a tracker's life, are gathered for the host. */
+export let extrasAt: u32 = 0
+export let lifeAt: u32 = 0
 
 // Sizes
 export let maxConnections: u32 = 0
@@ -389,6 +457,11 @@ export let inputSize: u32 = 0
 // Optional parts
 export const WITH_EXPLAIN: u32 = 1
 export const WITH_ACCT: u32 = 2
+export const WITH_TIMESTAMP: u32 = 4
+export const WITH_LABELS: u32 = 8
+export const WITH_HISTORY: u32 = 16
+
+export const LIFE_SIZE: u32 = 64
 
 /** Bytes that readers may touch behind the input's last packet. */
 const INPUT_SLACK: u32 = 64
@@ -428,13 +501,18 @@ export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: 
   inputSize = input
   buckets = u32(u64(connections) * 2 / 7) + 8
   cursor = (u64(__heap_base) + 63) & ~63
-  settingsAt = region(TIMEOUTS * 8)
+  settingsAt = region((1 + POLICIES) * TIMEOUTS * 8)
+  timeoutsAt = settingsAt
   switchesAt = region(SWITCHES * 4)
   hashKeysAt = region(HASH_KEYS)
   crcTableAt = region(1024)
   countersAt = region(COUNTERS * 8)
   notrackAt = region(MATCHES * MATCH_SIZE)
   dropAt = region(MATCHES * MATCH_SIZE)
+  zonesAt = region(MATCHES * MATCH_SIZE)
+  policiesAt = region(MATCHES * MATCH_SIZE)
+  extrasAt = region(EXTRAS_SIZE)
+  lifeAt = region(LIFE_SIZE)
   offsetAt = region(batch * 4)
   lengthAt = region(batch * 4)
   wireLengthAt = region(batch * 4)
@@ -449,13 +527,37 @@ export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: 
   inputAt = region(input + INPUT_SLACK)
   indexAt = region(u64(buckets) * 64)
   entriesAt = region(u64(connections + 1) * ENTRY_SIZE)
-  accountsAt = parts & WITH_ACCT ? region(u64(connections + 1) * ACCOUNT_SIZE) : 0
-  provenanceAt = parts & WITH_EXPLAIN ? region(u64(connections + 1) * PROVENANCE_SIZE) : 0
+  accountsAt = sideArray(parts & WITH_ACCT, ACCOUNT_SIZE)
+  startsAt = sideArray(parts & WITH_TIMESTAMP, START_SIZE)
+  labelsAt = sideArray(parts & WITH_LABELS, LABELS_SIZE)
+  historiesAt = sideArray(parts & WITH_HISTORY, HISTORY_SIZE)
+  provenanceAt = sideArray(parts & WITH_EXPLAIN, PROVENANCE_SIZE)
   return cursor <= 0xffff0000 ? cursor : 0
 }
 
+/** One record of `size` bytes for every entry, if it is wanted; 0 where not. */
+function sideArray(wanted: u32, size: u32): u32 {
+  return wanted ? region(u64(maxConnections + 1) * size) : 0
+}
+
+/** The timeouts that count for the connection at hand. */
+let timeoutsAt: u32 = 0
+
+/** Makes a timeout policy, or the sysctls (0), count from now on. */
+// @ts-ignore: decorator
+@inline export function useTimeouts(policy: u32): void {
+  timeoutsAt = settingsAt + policy * (TIMEOUTS << 3)
+}
+
+/** A timeout of the connection at hand, nanoseconds. */
 // @ts-ignore: decorator
 @inline export function timeout(index: u32): i64 {
+  return load<i64>(timeoutsAt + (index << 3))
+}
+
+/** A timeout that has nothing to do with a connection, nanoseconds. */
+// @ts-ignore: decorator
+@inline export function sysctlTimeout(index: u32): i64 {
   return load<i64>(settingsAt + (index << 3))
 }
 
@@ -484,6 +586,34 @@ export function layOut(connections: u32, batch: u32, input: u32, fragmentBytes: 
 // @ts-ignore: decorator
 @inline export function accountOf(e: Entry): Account {
   return changetype<Account>(accountsAt + slotOf(e) * ACCOUNT_SIZE)
+}
+
+/** Gathers the extras of a connection: 96 bytes; of those that are not kept the host looks at nothing. */
+export function copyExtras(to: u32, e: Entry): void {
+  const slot = slotOf(e)
+  if (accountsAt) copy32(to, accountsAt + slot * ACCOUNT_SIZE)
+  if (startsAt) store<i64>(to + EXTRAS_START, load<i64>(startsAt + slot * START_SIZE))
+  if (labelsAt) v128.store(to + EXTRAS_LABELS, v128.load(labelsAt + slot * LABELS_SIZE))
+  if (historiesAt) copy32(to + EXTRAS_HISTORY, historiesAt + slot * HISTORY_SIZE)
+}
+
+function copy32(to: u32, from: u32): void {
+  v128.store(to, v128.load(from))
+  v128.store(to, v128.load(from, 16), 16)
+}
+
+/** Clears the extras of a new connection. */
+export function clearExtras(e: Entry): void {
+  const slot = slotOf(e)
+  const zeros = i64x2.splat(0)
+  if (accountsAt) clear32(accountsAt + slot * ACCOUNT_SIZE)
+  if (labelsAt) v128.store(labelsAt + slot * LABELS_SIZE, zeros)
+  if (historiesAt) clear32(historiesAt + slot * HISTORY_SIZE)
+}
+
+function clear32(at: u32): void {
+  v128.store(at, i64x2.splat(0))
+  v128.store(at, i64x2.splat(0), 16)
 }
 
 /** Copies 128 bytes. */

@@ -107,6 +107,7 @@ function follow(p: Packet, type: u32, at: u32): u8 {
       }
       case 0x8100: case 0x88a8: case 0x9100: case 0x9200: // 802.1Q, 802.1ad and its predecessors
         if (p.length < at + 4) return missing(p, at + 4, REASON_NOT_IP)
+        if (!p.vlan) p.vlan = u16(be16(here) & 0xfff)
         type = be16(here + 2)
         at += 4
         break

@@ -12,7 +12,7 @@
  * datagram is complete when its group of packets has been tracked.
  */
 import { be16 } from './10-link'
-import { fragmentsAt, Packet, timeout, TIMEOUT_FRAGMENT_IPV4, TIMEOUT_FRAGMENT_IPV6 } from './01-records'
+import { fragmentsAt, Packet, sysctlTimeout, TIMEOUT_FRAGMENT_IPV4, TIMEOUT_FRAGMENT_IPV6 } from './01-records'
 
 const QUEUES: u32 = 64
 const MAX_PAYLOAD: u32 = 65535
@@ -157,7 +157,7 @@ function start(q: Queue, family: u8, at: u32, identification: u32, now: i64): vo
   memory.fill(changetype<usize>(q), 0, QUEUE + BITMAPS)
   q.family = family
   q.identification = identification
-  q.deadline = now + timeout(family == 4 ? TIMEOUT_FRAGMENT_IPV4 : TIMEOUT_FRAGMENT_IPV6)
+  q.deadline = now + sysctlTimeout(family == 4 ? TIMEOUT_FRAGMENT_IPV4 : TIMEOUT_FRAGMENT_IPV6)
   q.source0 = load<u64>(at) // IPv4: both addresses
   inUse++
   if (family == 4) return

@@ -1,23 +1,70 @@
 /**
- * In: a packet with its IP and transport header known. Out: whether one of a list of matches fits it.
+ * In: a packet with its IP and transport header known. Out: the first of a list of matches that fits it.
  *
- * Two lists exist: what is not to be tracked (the raw table's NOTRACK) and what the rules after the tracker drop.
+ * Four lists exist: what is not to be tracked (the raw table's NOTRACK), what is in which zone, which timeouts a new
+ * connection gets, and what the rules after the tracker drop.
  */
 import { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE } from './00-constants'
-import { Match, MATCH_ADDRESSES, MATCH_SIZE, Packet } from './01-records'
+import {
+  ANY, dropAt, Match, MATCH_ADDRESSES, MATCH_SIZE, notrackAt, Packet, policiesAt, ZONE_BOTH, zonesAt,
+} from './01-records'
 import { be16 } from './10-link'
 
 const PROTOCOL_DCCP: u32 = 33
 const PROTOCOL_SCTP: u32 = 132
 
-/** Whether any of `n` matches at `list` fits. Only called for lists that are not empty. */
-export function matchesAny(p: Packet, list: u32, n: u32): bool {
+/** How many matches each list has. */
+let notracks: u32 = 0
+let zones: u32 = 0
+export let policies: u32 = 0
+let drops: u32 = 0
+
+export function setLists(notrack: u32, zone: u32, policy: u32, drop: u32): void {
+  notracks = notrack
+  zones = zone
+  policies = policy
+  drops = drop
+}
+
+/** The packet is not to be tracked. */
+// @ts-ignore: decorator
+@inline export function isExempt(p: Packet): bool {
+  return notracks != 0 && firstMatch(p, notrackAt, notracks) != 0
+}
+
+/** Rules behind the tracker drop the packet. */
+// @ts-ignore: decorator
+@inline export function isDropped(p: Packet): bool {
+  return drops != 0 && firstMatch(p, dropAt, drops) != 0
+}
+
+/** Puts a packet into its zone; zone 0 where no match fits. */
+// @ts-ignore: decorator
+@inline export function assignZone(p: Packet): void {
+  if (zones) chooseZone(p)
+}
+
+function chooseZone(p: Packet): void {
+  const found = firstMatch(p, zonesAt, zones)
+  p.zone = found ? u16(changetype<Match>(found).value) : 0
+  p.zoneDirections = found ? u8(changetype<Match>(found).directions) : ZONE_BOTH
+}
+
+/** Number of the timeout policy that the packet's new connection gets, 0 for none. Only called where there are any. */
+export function policyFor(p: Packet): u32 {
+  const found = firstMatch(p, policiesAt, policies)
+  return found ? changetype<Match>(found).value : 0
+}
+
+/** The first of `n` matches at `list` that fits, 0 for none. Only called for lists that are not empty. */
+function firstMatch(p: Packet, list: u32, n: u32): u32 {
   const source = address(p, 0)
   const destination = address(p, 1)
   for (let i: u32 = 0; i < n; i++) {
-    if (matches(p, list + i * MATCH_SIZE, source, destination)) return true
+    const at = list + i * MATCH_SIZE
+    if (matches(p, at, source, destination)) return at
   }
-  return false
+  return 0
 }
 
 /** Source (0) or destination (1) address of the packet itself, IPv4 in the first four bytes. */
@@ -31,6 +78,8 @@ function matches(p: Packet, at: u32, source: v128, destination: v128): bool {
   const m = changetype<Match>(at)
   if (m.protocol != 256 && m.protocol != u32(p.ownProtocol)) return false
   if (m.family && m.family != u32(p.ownFamily)) return false
+  if (m.vlan != ANY && m.vlan != p.vlan) return false
+  if (m.dscp != ANY && u32(m.dscp) != codePoint(p)) return false
   const addresses = at + MATCH_ADDRESSES
   if (!masked(source, addresses) || !masked(destination, addresses + 32)) return false
   return !m.ports || portsMatch(p, m)
@@ -50,4 +99,9 @@ function portsMatch(p: Packet, m: Match): bool {
   const sport = be16(p.transport)
   const dport = be16(p.transport + 2)
   return sport >= m.sportFrom && sport <= m.sportTo && dport >= m.dportFrom && dport <= m.dportTo
+}
+
+/** Differentiated services code point (RFC 2474). */
+function codePoint(p: Packet): u32 {
+  return p.ownFamily == 4 ? load<u8>(p.network + 1) >> 2 : (be16(p.network) >> 6) & 0x3f
 }

@@ -7,6 +7,15 @@
  */
 import { hashKeysAt, Packet } from './01-records'
 
+/** The hash that a key has in another zone. */
+export function hashInZone(p: Packet, zone: u32): u32 {
+  const own = p.zone
+  p.zone = u16(zone)
+  const hash = hashKey(p)
+  p.zone = own
+  return hash
+}
+
 /** The hash of a packet's key. Never 0: that marks an empty place in the index. */
 // @ts-ignore: decorator
 @inline export function hashKey(p: Packet): u32 {

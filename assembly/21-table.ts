@@ -6,7 +6,8 @@
  *
  * A bucket holds seven entries; what is over hangs in a chain linked through the entries. A lookup compares the whole
  * hash in all seven places at once and then the key. An entry is indexed once, by the canonical key both of its
- * directions share. A removal clears its place, and one entry of the chain moves up, so no tombstones gather.
+ * directions share, zone included; one whose zone applies to one direction only is indexed as in zone 0, and lookups
+ * that may meet such entries compare zones direction by direction. A removal clears its place, and one entry of the chain moves up, so no tombstones gather.
  *
  * Life of an entry: taken from the free list (or fresh) by `allocate`, filled by its protocol, put into the index by
  * `insert` when its first packet has passed (confirmed), removed by `remove` on expiry, eviction, or by its protocol.
@@ -15,11 +16,12 @@
  * Invariants: (I1) an entry is in the index if and only if it is CONFIRMED; (I2) confirmed - removed = entries;
  * (I3) a bucket has a chain only while all its seven places are taken; (I4) a free entry has status 0.
  */
-import { STATUS_ASSURED, STATUS_CONFIRMED } from './00-constants'
+import { ORIGINAL, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, REPLY, STATUS_ASSURED, STATUS_CONFIRMED } from './00-constants'
 import {
-  buckets, count, COUNTER_CONFIRMED, COUNTER_EARLY_DROP, COUNTER_REMOVED, Entry, entryAt, indexAt, maxConnections, Packet,
-  slotOf,
+  ATTACHED_START, buckets, count, COUNTER_CONFIRMED, COUNTER_EARLY_DROP, COUNTER_REMOVED, Entry, entryAt, indexAt, Packet,
+  slotOf, START_SIZE, startsAt, SWITCH_MAX, switched, ZONE_ORIGINAL, ZONE_REPLY,
 } from './01-records'
+import { hashInZone } from './20-hash'
 import { clock, destroyed } from './40-events'
 
 const PLACES: u32 = 7
@@ -29,13 +31,21 @@ const CHAIN: u32 = 28
 const SLOTS: u32 = 32
 /** Buckets that an eviction looks at. */
 const EVICTION_REACH: u32 = 8
+/** Is no entry's zone. */
+const NO_ZONE: u32 = 0x10000
+const TCP_FIN_WAIT: u8 = 4
+const TCP_CLOSE: u8 = 8
+const SCTP_SHUTDOWN_SENT: u8 = 5
+const SCTP_SHUTDOWN_ACK_SENT: u8 = 7
 
 /** Entries in use, confirmed or not. */
 export let entries: u32 = 0
 /** Slots ever used: 1 to this. */
 export let highest: u32 = 0
-let freeSlot: u32 = 0
-let lastId: u32 = 0
+/** When the table first turned a new connection away since this was last forgotten; MAX_VALUE: not. */
+export let turnedAwayAt: i64 = i64.MAX_VALUE
+export let freeSlot: u32 = 0
+export let lastId: u32 = 0
 
 // @ts-ignore: decorator
 @inline export function bucketOf(hash: u32): u32 {
@@ -68,8 +78,20 @@ let lastId: u32 = 0
   return !v128.any_true(difference) && load<u64>(e, 32) == load<u64>(key, 32)
 }
 
+/** Some zone applies to one direction only: zones are compared direction by direction. */
+export let directional: bool = false
+
+export function setDirectional(on: bool): void {
+  directional = on
+}
+
 /** The confirmed entry with the packet's key, expired or not; 0 for none. */
 export function find(p: Packet): u32 {
+  if (directional) {
+    const original = p.zoneDirections & ZONE_ORIGINAL ? p.zone : 0
+    const reply = p.zoneDirections & ZONE_REPLY ? p.zone : 0
+    return findInZones(p, p.side, original, reply)
+  }
   const key = changetype<u32>(p)
   const hint = p.candidate
   if (hint && sameKey(hint, key) && changetype<Entry>(hint).status & STATUS_CONFIRMED) return hint
@@ -87,9 +109,74 @@ export function find(p: Packet): u32 {
   return 0
 }
 
+/** The zone of one direction of an entry. */
+function zoneOf(e: Entry, direction: u32): u32 {
+  return e.attached & (direction == REPLY ? ZONE_REPLY : ZONE_ORIGINAL) ? e.zone : 0
+}
+
+/**
+ * The newest entry one of whose directions has the tuple that goes out from endpoint `side` of a key, and in that
+ * direction the zone that is wanted in it; 0 for none.
+ */
+function findInZones(key: Packet, side: u32, original: u32, reply: u32): u32 {
+  const zone = max(original & 0xffff, reply)
+  const best = newestIn(hashInZone(key, 0), key, side, original, reply, 0)
+  return zone ? newestIn(hashInZone(key, zone), key, side, original, reply, best) : best
+}
+
+function newestIn(hash: u32, key: Packet, side: u32, original: u32, reply: u32, best: u32): u32 {
+  const bucket = bucketOf(hash)
+  let found = places(bucket, hash)
+  while (found) { // at most seven rounds
+    const e = entryAt(load<u32>(bucket + SLOTS + (ctz(found) << 2)))
+    if (isWanted(e, key, side, original, reply)) best = newer(e, best)
+    found &= found - 1
+  }
+  // A chain has no loops: every entry is in one chain at most, once.
+  for (let slot = load<u32>(bucket, CHAIN); slot; slot = entryAt(slot).next) {
+    const e = entryAt(slot)
+    if (e.hash == hash && isWanted(e, key, side, original, reply)) best = newer(e, best)
+  }
+  return best
+}
+
+function isWanted(e: Entry, key: Packet, side: u32, original: u32, reply: u32): bool {
+  if (!sameTuple(changetype<u32>(e), changetype<u32>(key))) return false
+  const symmetric = key.a0 == key.b0 && key.a1 == key.b1 && key.portA == key.portB && !isIcmp(key.protocol)
+  const direction = symmetric ? REPLY : side ^ e.origin
+  return zoneOf(e, direction) == (direction == REPLY ? reply : original)
+}
+
+// @ts-ignore: decorator
+@inline function newer(e: Entry, than: u32): u32 {
+  return than == 0 || e.id > changetype<Entry>(than).id ? changetype<u32>(e) : than
+}
+
+/** Keys are equal but for their zones. */
+function sameTuple(e: u32, key: u32): bool {
+  const difference = v128.or(
+    v128.xor(v128.load(e), v128.load(key)), v128.xor(v128.load(e, 16), v128.load(key, 16)))
+  return !v128.any_true(difference) && load<u32>(e, 32) == load<u32>(key, 32) && load<u16>(e, 36) == load<u16>(key, 36)
+}
+
+/**
+ * An entry about to be inserted has its reply tuple taken: by an entry with that tuple, in the direction in which both
+ * have the same zone. Only zones of one direction make that possible: lookups find everything else before.
+ */
+export function isTaken(e: Entry): bool {
+  if (!directional) return false
+  const original = zoneOf(e, ORIGINAL)
+  const reply = zoneOf(e, REPLY)
+  const key = changetype<Packet>(e) // an entry begins with its key, as a packet does
+  return findInZones(key, e.origin ^ 1, original == reply ? original : NO_ZONE, reply) != 0
+}
+
 /** Takes an entry for a new connection; 0 where the table is full and nothing near the hash may be evicted. */
 export function allocate(hash: u32): u32 {
-  if (entries >= maxConnections && !evict(hash)) return 0
+  if (entries >= switched(SWITCH_MAX) && !evict(hash)) {
+    if (clock < turnedAwayAt) turnedAwayAt = clock
+    return 0
+  }
   entries++
   if (freeSlot) {
     const e = entryAt(freeSlot)
@@ -115,6 +202,7 @@ export function insert(e: Entry): void {
   e.id = lastId
   e.status |= STATUS_CONFIRMED
   count(COUNTER_CONFIRMED)
+  if (e.attached & ATTACHED_START) store<i64>(startsAt + slotOf(e) * START_SIZE, clock)
   const bucket = bucketOf(e.hash)
   const free = freePlaces(bucket)
   if (free) {
@@ -201,4 +289,80 @@ function drop(e: Entry): bool {
   remove(e)
   if (!expired) count(COUNTER_EARLY_DROP)
   return !expired
+}
+
+// @ts-ignore: decorator
+@inline function isIcmp(protocol: u8): bool {
+  return protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6
+}
+
+/** Entries that the collector removes from a crowded table though their time is not over: not ASSURED, or closing. */
+export function isExpendable(e: Entry): bool {
+  if (!(e.status & STATUS_ASSURED)) return true
+  if (e.protocol == PROTOCOL_TCP) return e.state >= TCP_FIN_WAIT && e.state <= TCP_CLOSE
+  return e.protocol == PROTOCOL_SCTP && e.state >= SCTP_SHUTDOWN_SENT && e.state <= SCTP_SHUTDOWN_ACK_SENT
+}
+
+export function forgetTurnedAway(): void {
+  turnedAwayAt = i64.MAX_VALUE
+}
+
+/** Sets what a snapshot says of the table; index and entries are checked by their own functions. */
+export function setTable(inUse: u32, slots: u32, free: u32, id: u32, turnedAway: i64): void {
+  entries = inUse
+  highest = slots
+  freeSlot = free
+  lastId = id
+  turnedAwayAt = turnedAway
+}
+
+/** The first bucket from `from` on that holds something, `buckets` where none does. */
+export function nextUsedBucket(from: u32): u32 {
+  for (let bucket = from; bucket < buckets; bucket++) {
+    if (places(indexAt + (bucket << 6), 0) != PLACES_MASK) return bucket
+  }
+  return buckets
+}
+
+/** Whether the index holds every entry once and nothing else (I1, I3). Entries and their hashes are known to be sound. */
+export function indexIsSound(): bool {
+  let found: u32 = 0
+  for (let i = nextUsedBucket(0); i < buckets; i = nextUsedBucket(i + 1)) {
+    const n = soundIn(indexAt + (i << 6), entries - found)
+    if (n == 0) return false
+    found += n
+  }
+  return found == entries
+}
+
+/** Entries in a bucket, at most `most`; 0 where something is wrong with it. */
+function soundIn(bucket: u32, most: u32): u32 {
+  let n: u32 = 0
+  for (let place: u32 = 0; place < PLACES; place++) {
+    const hash = load<u32>(bucket + (place << 2))
+    if (hash == 0) continue
+    const slot = load<u32>(bucket + SLOTS + (place << 2))
+    if (!belongs(slot, bucket) || entryAt(slot).hash != hash || isPlaced(bucket, slot, place)) return 0
+    n++
+  }
+  let slot = load<u32>(bucket, CHAIN)
+  if (slot && n < PLACES) return 0
+  // A chain that comes back to itself has more steps than there are entries.
+  for (; slot; slot = entryAt(slot).next) {
+    if (n >= most || !belongs(slot, bucket) || isPlaced(bucket, slot, PLACES)) return 0
+    n++
+  }
+  return n <= most ? n : 0
+}
+
+function belongs(slot: u32, bucket: u32): bool {
+  return slot > 0 && slot <= highest && entryAt(slot).status != 0 && bucketOf(entryAt(slot).hash) == bucket
+}
+
+/** One of the first `before` places of a bucket holds the slot. */
+function isPlaced(bucket: u32, slot: u32, before: u32): bool {
+  for (let place: u32 = 0; place < before; place++) {
+    if (load<u32>(bucket + (place << 2)) && load<u32>(bucket + SLOTS + (place << 2)) == slot) return true
+  }
+  return false
 }

@@ -5,10 +5,14 @@
  * A sweep goes round the entries, a small piece at each step of the packets' clock, so that no packet waits for it:
  * 3.9 ns an entry looked at, where a timing wheel re-armed by every packet would cost 48 ns a packet. What is swept
  * depends on the packets' times alone, never on how they were split into batches.
+ *
+ * Where a full table has turned a new connection away, a round that begins a second later also removes entries whose
+ * time is not over, while the table is 95 % full: those that are not ASSURED and those that are closing. Linux's
+ * collector does so at its next cycle, 1 to 60 seconds later.
  */
 import { STATUS_CONFIRMED } from './00-constants'
-import { entryAt, EVENTS_PER_PACKET } from './01-records'
-import { highest, remove } from './21-table'
+import { Entry, entryAt, EVENTS_PER_PACKET, SWITCH_MAX, switched } from './01-records'
+import { entries, forgetTurnedAway, highest, isExpendable, remove, turnedAwayAt } from './21-table'
 
 /** A full round takes about a second of the packets' time: 1024 pieces. */
 const PIECES_LOG2: u32 = 10
@@ -19,8 +23,11 @@ const CATCH_UP: i64 = 8
 /** Entries that the sweep of one packet removes at most; leaves room among the packet's events for its own. */
 const REMOVED_AT_ONCE: u32 = EVENTS_PER_PACKET / 2
 
-let dueAt: i64 = i64.MIN_VALUE
-let cursor: u32 = 1
+export let dueAt: i64 = i64.MIN_VALUE
+export let cursor: u32 = 1
+/** How many entries the round that thins out a crowded table has still to look at. */
+export let thinning: u32 = 0
+const THIN_AFTER: i64 = 1_000_000_000
 
 /** Sweeps if a step of time has passed. */
 // @ts-ignore: decorator
@@ -34,6 +41,10 @@ function sweep(now: i64): void {
   dueAt = now + STEP
   let piece = highest >> PIECES_LOG2
   if (piece < SMALLEST_PIECE) piece = SMALLEST_PIECE
+  if (turnedAwayAt != i64.MAX_VALUE && now - turnedAwayAt >= THIN_AFTER) {
+    forgetTurnedAway()
+    thinning = highest
+  }
   sweepEntries(now, piece * pieces, REMOVED_AT_ONCE)
 }
 
@@ -44,15 +55,28 @@ function sweepEntries(now: i64, n: u32, most: u32): u32 {
   for (let i: u32 = 0; i < n && removed < most; i++) {
     if (cursor > highest) cursor = 1
     const e = entryAt(cursor++)
-    if (e.deadline <= now && e.status & STATUS_CONFIRMED) {
+    if (e.status & STATUS_CONFIRMED && (e.deadline <= now || (thinning && isInTheWay(e)))) {
       remove(e)
       removed++
     }
+    if (thinning) thinning--
   }
   return removed
+}
+
+/** The table is crowded and this entry expendable. */
+function isInTheWay(e: Entry): bool {
+  return entries >= switched(SWITCH_MAX) / 100 * 95 && isExpendable(e)
 }
 
 /** Removes what has expired, in the order of the slots, up to `most` entries. Returns how many. */
 export function sweepAll(now: i64, most: u32): u32 {
   return sweepEntries(now, highest, most)
+}
+
+/** Sets what a snapshot says of the sweep. */
+export function setSweep(due: i64, at: u32, left: u32): void {
+  dueAt = due
+  cursor = at
+  thinning = left
 }

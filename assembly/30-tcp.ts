@@ -122,7 +122,6 @@ export function beginTcp(p: Packet, e: Entry): u8 {
   side.maxAck = 0
   side.scale = 0
   side.flags = 0
-  side.spare = 0
 }
 
 export function updateTcp(p: Packet, e: Entry, direction: u32, now: i64): u32 {

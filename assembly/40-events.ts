@@ -6,7 +6,7 @@
  */
 import { CHANGE_DESTROY, EVENT_DESTROY, STATUS_DYING } from './00-constants'
 import {
-  accountOf, accountsAt, copyEntry, Entry, Event, EVENT_ACCOUNT, EVENT_ENTRY, EVENT_SIZE, EVENTS, eventsAt,
+  ATTACHED_EVENTS, copyEntry, copyExtras, Entry, Event, EVENT_ENTRY, EVENT_EXTRAS, EVENT_SIZE, EVENTS, eventsAt,
   EVENTS_PER_PACKET,
 } from './01-records'
 
@@ -62,19 +62,16 @@ export function room(): u32 {
 
 export function tell(kind: u32, what: u16, e: Entry): void {
   // A chain long enough to fill the room left cannot be had without the hash's secret.
-  if (!telling || waiting == EVENTS) return
+  if (!telling || !(e.attached & ATTACHED_EVENTS) || waiting == EVENTS) return
   const at = eventsAt + waiting++ * EVENT_SIZE
   const event = changetype<Event>(at)
   event.kind = kind
   event.changes = what
   event.packet = packetNumber
   event.time = clock
+  event.stop = min(clock, e.deadline) // it was over when its time was, however late that is noticed
   copyEntry(at + EVENT_ENTRY, changetype<u32>(e))
-  if (accountsAt == 0) return
-  const account = accountOf(e)
-  const to = at + EVENT_ACCOUNT
-  v128.store(to, v128.load(changetype<u32>(account)))
-  v128.store(to + 16, v128.load(changetype<u32>(account) + 16))
+  copyExtras(at + EVENT_EXTRAS, e)
 }
 
 export function destroyed(e: Entry): void {
@@ -84,4 +81,10 @@ export function destroyed(e: Entry): void {
 
 export function forgetEvents(): void {
   waiting = 0
+}
+
+/** Sets what a snapshot says of the clock. */
+export function setClock(time: i64, packets: u32): void {
+  clock = time
+  packetNumber = packets
 }

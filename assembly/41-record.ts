@@ -7,8 +7,8 @@
  * need not say.
  */
 import {
-  accountOf, accountsAt, copyEntry, Entry, Provenance, PROVENANCE_SIZE, provenanceAt, Record, RECORD_ACCOUNT,
-  RECORD_AFTER, RECORD_BEFORE, RECORD_PROVENANCE, RECORD_RECEIVER, RECORD_SENDER, RECORD_SIZE, recordsAt, slotOf, TcpSide,
+  copyEntry, copyExtras, Entry, Provenance, PROVENANCE_SIZE, provenanceAt, Record, RECORD_AFTER,
+  RECORD_BEFORE, RECORD_EXTRAS, RECORD_PROVENANCE, RECORD_RECEIVER, RECORD_SENDER, RECORD_SIZE, recordsAt, slotOf, TcpSide,
   tcpSide,
 } from './01-records'
 import { packetNumber } from './40-events'
@@ -111,11 +111,7 @@ function writeBefore(e: Entry, made: u8): void {
 
 function writeAfter(e: Entry): void {
   copyEntry(current + RECORD_AFTER, changetype<u32>(e))
-  if (accountsAt) {
-    const account = changetype<u32>(accountOf(e))
-    v128.store(current + RECORD_ACCOUNT, v128.load(account))
-    v128.store(current + RECORD_ACCOUNT + 16, v128.load(account + 16))
-  }
+  copyExtras(current + RECORD_EXTRAS, e)
   if (!provenanceAt) return
   const p = changetype<Provenance>(provenanceAt + slotOf(e) * PROVENANCE_SIZE)
   p.last = packetNumber

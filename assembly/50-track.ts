@@ -12,17 +12,21 @@ import {
   PROTOCOL_SCTP, SCTP_STATE_BASE, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
-  ACCOUNT_SIZE, accountOf, accountsAt, batchSize, count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INVALID, COUNTER_OFFLOADED,
+  ACCOUNT_SIZE, accountOf, accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras, count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED,
   COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, Packet, PATH_ERROR, PATH_ICMP_ERROR,
-  PATH_DISCOVERY, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, setPendingChanges, VERDICT_CONNECTION,
+  PATH_DISCOVERY, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges,
+  setPolicy, startsAt, SWITCH_ACCT, SWITCH_EVENTS, SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_CONNECTION,
   VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
-  VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt,
+  VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt, ZONE_BOTH,
 } from './01-records'
-import { allocate, find, insert, release, remove } from './21-table'
+import { policies, policyFor } from './13-match'
+import { hashInZone } from './20-hash'
+import { allocate, find, insert, isTaken, release, remove } from './21-table'
 import { sweepIfDue } from './22-expiry'
 import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
 import { ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord } from './41-record'
+import { historyAfter, historyBefore, historyRefused } from './42-history'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
 export function classify(p: Packet, index: u32): void {
@@ -53,7 +57,12 @@ function track(p: Packet, index: u32, now: i64): void {
     const e = changetype<Entry>(found)
     const direction = directionOf(p, e)
     recordBefore(e, ENTRY_FOUND)
-    if (p.reason) return refuseKnown(p, index, e)
+    if (p.reason) {
+      historyRefused(p, e, direction)
+      return refuseKnown(p, index, e)
+    }
+    historyBefore(p, e, direction)
+    if (policies) useTimeouts(policyOf(e))
     const result = update(p, e, direction, now)
     if (result != RESULT_REPEAT) return settle(p, index, e, direction, result, now)
     recordRestarted(RESTARTED_REOPENED)
@@ -86,6 +95,7 @@ function open(p: Packet, index: u32, now: i64): void {
   }
   const e = changetype<Entry>(made)
   fill(e, p)
+  if (policies) choosePolicy(p, e)
   recordBefore(e, ENTRY_MADE)
   e.deadline = now // where its first packet is ignored it is over at once
   if (!p.reason) p.reason = begin(p, e, now)
@@ -96,6 +106,11 @@ function open(p: Packet, index: u32, now: i64): void {
   settle(p, index, e, ORIGINAL, update(p, e, ORIGINAL, now), now)
 }
 
+function choosePolicy(p: Packet, e: Entry): void {
+  setPolicy(e, policyFor(p))
+  useTimeouts(policyOf(e))
+}
+
 /** The key, and a clean slate. */
 // @ts-ignore: decorator
 @inline function fill(e: Entry, p: Packet): void {
@@ -104,7 +119,7 @@ function open(p: Packet, index: u32, now: i64): void {
   v128.store(to, v128.load(key))
   v128.store(to, v128.load(key, 16), 16)
   store<u64>(to, load<u64>(key, 32), 32)
-  e.hash = p.hash
+  e.hash = p.zoneDirections == ZONE_BOTH ? p.hash : hashInZone(p, 0)
   e.origin = p.side
   e.status = 0
   e.state = 0
@@ -112,11 +127,20 @@ function open(p: Packet, index: u32, now: i64): void {
   e.id = 0
   e.next = 0
   setPendingChanges(e, 0)
-  if (accountsAt) {
-    const account = changetype<u32>(accountOf(e))
-    v128.store(account, i64x2.splat(0))
-    v128.store(account, i64x2.splat(0), 16)
-  }
+  setPolicy(e, 0)
+  e.attached = attachments() | p.zoneDirections
+  clearExtras(e)
+}
+
+/** What a connection made now comes with. */
+// @ts-ignore: decorator
+@inline function attachments(): u8 {
+  let attached: u8 = 0
+  if (accountsAt && switched(SWITCH_ACCT)) attached |= ATTACHED_ACCOUNT
+  if (startsAt && switched(SWITCH_TIMESTAMP)) attached |= ATTACHED_START
+  const events = switched(SWITCH_EVENTS)
+  if (events == 1 || (events == 2 && telling)) attached |= ATTACHED_EVENTS
+  return attached
 }
 
 /** Acts on what the protocol said of a packet and its entry. */
@@ -127,6 +151,7 @@ function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, no
     return refuse(p, index, COUNTER_INVALID)
   }
   const state = stateOf(e, direction)
+  historyAfter(p, e, direction)
   if (result == RESULT_ACCEPT) {
     if (!(e.status & STATUS_FIXED_TIMEOUT)) e.deadline = now + acceptedTimeout(e)
     account(p, e, direction)
@@ -143,12 +168,21 @@ function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, no
   }
   if (p.dropped) return dropByRules(p, index, e, direction, state, now)
   if (!(e.status & STATUS_CONFIRMED)) {
+    if (isTaken(e)) return clash(p, index, e, direction, state)
     insert(e)
     changed(CHANGE_NEW)
   }
   if (telling && changes | pendingChanges(e)) tellChanges(e)
   recordAfter(e)
   writeEntry(p, index, state, e, direction, now)
+}
+
+/** Its reply tuple belongs to another connection: Linux finds that when it confirms the first packet, and drops it. */
+function clash(p: Packet, index: u32, e: Entry, direction: u32, state: u8): void {
+  count(COUNTER_INSERT_FAILED)
+  count(COUNTER_DROP)
+  release(e)
+  writeRow(p, index, state, REASON_NONE, u8(direction) + 1, VERDICT_DROPPED)
 }
 
 function tellChanges(e: Entry): void {
@@ -177,7 +211,7 @@ function dropByRules(p: Packet, index: u32, e: Entry, direction: u32, state: u8,
 
 // @ts-ignore: decorator
 @inline function account(p: Packet, e: Entry, direction: u32): void {
-  if (accountsAt == 0) return
+  if (!(e.attached & ATTACHED_ACCOUNT)) return
   const at = changetype<u32>(accountOf(e)) + direction * (ACCOUNT_SIZE / 2)
   store<u64>(at, load<u64>(at) + 1)
   store<u64>(at, load<u64>(at, 8) + p.networkLength, 8)

@@ -12,25 +12,31 @@
  * then packet by packet in order. What is looked up ahead is a hint only; every packet sees the table as the packet
  * before it left it. How packets are split into batches and groups changes nothing.
  */
+import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE } from './00-constants'
 import {
-  countersAt, dropAt, entriesAt, entryAt, ENTRY_SIZE, GROUP, inputAt, layOut, lengthAt, linkTypeAt,
-  accountsAt, buckets, Entry, eventsAt, hashKeysAt, indexAt, nanosecondsAt, notrackAt, offsetAt, Packet, PACKET_SIZE,
-  PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, provenanceAt, recordsAt, scratchAt, secondsAt, settingsAt,
-  switchesAt, verdictAt, wireLengthAt,
+  accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, entryAt, ENTRY_SIZE, eventsAt, extrasAt, GROUP, hashKeysAt,
+  historiesAt, indexAt, inputAt, LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
+  PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt, secondsAt,
+  settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
 import { readLink } from './10-link'
 import { FRAGMENT_BYTES, releaseComplete } from './11-fragments'
 import { readNetwork } from './11-network'
-import { matchesAny } from './13-match'
+import { assignZone, isDropped, isExempt, setLists } from './13-match'
 import { makeKey } from './14-tuple'
 import { makeCrcTable } from './19-sctp-header'
 import { readTransport, transportChecksums } from './15-transport'
 import { hashKey } from './20-hash'
-import { bucketOf, entries, find, highest, remove, suggest } from './21-table'
+import { bucketOf, entries, find, highest, remove, setDirectional, suggest } from './21-table'
 import { sweepAll } from './22-expiry'
-import { clock, forgetEvents, packetNumber, passTime, room, roomForPacket, setTelling, waiting } from './40-events'
+import {
+  clock, forgetEvents, packetNumber, passTime, room, roomForPacket, setTelling, tell, waiting,
+} from './40-events'
 import { setRecording } from './41-record'
 import { classify } from './50-track'
+
+export { nextUsedBucket } from './21-table'
+export { layoutFingerprint, loadLife, saveLife } from './60-snapshot'
 
 /** Checked by the wrapper: layouts of records and columns go with it. */
 export const VERSION: u32 = 1
@@ -48,6 +54,7 @@ export function createCore(maxConnections: u32, batch: u32, input: u32, parts: u
   const missing = pages - memory.size()
   if (missing > 0 && memory.grow(missing) == -1) return false
   makeCrcTable()
+  for (let i: u32 = 0; i < GROUP; i++) packetAt(i).zoneDirections = ZONE_BOTH
   return true
 }
 
@@ -72,26 +79,35 @@ export function regionAt(region: u32): u32 {
     case 15: return inputAt
     case 16: return indexAt
     case 17: return entriesAt
-    case 18: return accountsAt
-    case 19: return provenanceAt
-    case 20: return buckets
+    case 18: return zonesAt
+    case 19: return policiesAt
+    case 20: return extrasAt
+    case 21: return lifeAt
+    case 22: return accountsAt
+    case 23: return startsAt
+    case 24: return labelsAt
+    case 25: return historiesAt
+    case 26: return provenanceAt
+    case 27: return buckets
   }
   return 0
 }
 
 let checksumMode: u32 = 0
-let notracks: u32 = 0
-let drops: u32 = 0
 
 /** Address of offset 0 of the batch; what lies before the input's first byte is not there. */
 let inputBase: u32 = 0
 
-/** How checksums are taken, how many NOTRACK and drop matches are set, whether somebody listens to events. */
-export function configure(checksums: u32, notrackMatches: u32, dropMatches: u32, listening: bool): void {
+/** How checksums are taken, how many matches each list has, whether some zone applies to one direction only. */
+export function configure(checksums: u32, notrack: u32, zone: u32, policy: u32, drop: u32, directional: bool): void {
   checksumMode = checksums
-  notracks = notrackMatches
-  drops = dropMatches
-  setTelling(listening)
+  setLists(notrack, zone, policy, drop)
+  setDirectional(directional)
+}
+
+/** Whether somebody listens to events. */
+export function listen(on: bool): void {
+  setTelling(on)
 }
 
 /**
@@ -187,20 +203,21 @@ function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   p.path = PATH_NONE
   p.ownProtocol = 0
   p.ownFamily = 0
-  p.dropped = 0
   p.offloaded = 0
+  p.vlan = 0
   p.reason = readLink(p, linkType)
   if (p.reason) return
   p.ownNetwork = p.network - p.frame
   const readable = readNetwork(p, checksumMode)
   if (!readable && p.path == PATH_NONE) return
-  if (notracks && matchesAny(p, notrackAt, notracks)) {
+  if (isExempt(p)) {
     p.path = PATH_UNTRACKED
     p.reason = 0
     return
   }
   if (readable) readTransport(p, transportMode)
-  if (drops) p.dropped = u8(matchesAny(p, dropAt, drops))
+  assignZone(p)
+  p.dropped = u8(isDropped(p))
 }
 
 /** Nanoseconds since 1970; what lies more than three hundred years away counts as that far away. */
@@ -276,14 +293,38 @@ const SLOT_OF_TUPLE_BYTES: u32 = 8
  * The slot of the live connection that a tuple belongs to, 0 for none. The tuple is given as a packet's headers in the
  * input: an IP header, and `transport` bytes behind it the ports or the ICMP header.
  */
-export function slotOfTuple(family: u32, protocol: u32, transport: u32): u32 {
+export function slotOfTuple(family: u32, protocol: u32, transport: u32, zone: u32): u32 {
   const p = packetAt(0)
   if (!makeKey(p, inputAt, family, inputAt + transport, protocol, SLOT_OF_TUPLE_BYTES)) return 0
+  p.zone = u16(zone)
+  p.zoneDirections = ZONE_BOTH
   p.hash = hashKey(p)
   p.candidate = 0
   const e = changetype<Entry>(find(p))
   if (!changetype<u32>(e) || e.deadline <= clock) return 0
   return (changetype<u32>(e) - entriesAt) >> 7
+}
+
+/** Gathers what the side arrays hold of a connection at the region `extras`. */
+export function gatherExtras(slot: u32): void {
+  copyExtras(extrasAt, entryAt(slot))
+}
+
+/** Sets the mark of a connection, telling so if it changes. */
+export function setMark(slot: u32, mark: u32): void {
+  const e = entryAt(slot)
+  if (e.mark == mark) return
+  e.mark = mark
+  tell(EVENT_UPDATE, CHANGE_MARK, e)
+}
+
+/** Sets the 128 labels of a connection, telling so if they change. */
+export function setLabels(slot: u32, low: i64, high: i64): void {
+  const at = labelsAt + slot * LABELS_SIZE
+  const labels = i64x2.replace_lane(i64x2.splat(low), 1, high)
+  if (!v128.any_true(v128.xor(v128.load(at), labels))) return
+  v128.store(at, labels)
+  tell(EVENT_UPDATE, CHANGE_LABEL, entryAt(slot))
 }
 
 /** Removes a connection. */

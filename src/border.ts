@@ -3,6 +3,7 @@
  * holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
  */
 import { BATCH_SIZE, type PacketBatch } from './batch.js'
+import { connState } from './conn-state.js'
 import { ConntrackError } from './errors.js'
 import { formatIpv4, formatIpv6 } from './format/address.js'
 import type { CompiledMatch } from './match.js'
@@ -11,8 +12,8 @@ import { FIXED_TIMEOUTS, SYSCTLS } from './sysctl.js'
 import type { Connection, ConnectionEvent, ConnectionEventKind, TcpInfo, TcpSide, Tuple, VerdictBatch } from './types.js'
 
 const VERSION = 1
-const WITH_EXPLAIN = 1
-const WITH_ACCT = 2
+/** Side arrays that a core may have (WITH_ flags). */
+const PARTS = { explain: 1, acct: 2, timestamp: 4, labels: 8, history: 16 } as const
 /** Bytes of packets that the core takes at a time. */
 const INPUT_SIZE = 512 * 1024
 /** More of one packet is not read by the core. */
@@ -21,19 +22,34 @@ const HASH_KEYS = 48
 const MATCHES = 64
 const MATCH_SIZE = 96
 const ENTRY_SIZE = 128
-const ACCOUNT_SIZE = 32
-const EVENT_SIZE = 192
-const RECORD_SIZE = 512
+const EVENT_SIZE = 256
+const RECORD_SIZE = 576
+const TIMEOUTS = 30
+/** Bits of an entry's `attached`. */
+const ATTACHED_ACCOUNT = 1
+const ATTACHED_START = 2
+const ZONE_DIRECTIONS = { original: 8, reply: 16, both: 24 } as const
+const ANY = 0xffff
 const REPORTED_COUNTERS = 352
+const LIFE_SIZE = 64
+/** Where a life has the highest slot. */
+const LIFE_HIGHEST = 32
+const BUCKET_SIZE = 64
+/** Bytes of one record of each side array, by the option that it comes with. */
+const SIDE_ARRAYS = [
+  ['acct', 'accounts', 32], ['timestamp', 'starts', 8], ['labels', 'labels', 16], ['history', 'histories', 32],
+  ['explain', 'provenance', 64],
+] as const
 const GRE = 47
 const SCTP = 132
+const UDP = 17
 const WITH_PORTS: readonly number[] = [6, 17, SCTP, 136]
 
 /** Numbers of the regions, as `regionAt` counts them. */
 const Region = {
   settings: 0, switches: 1, hashKeys: 2, counters: 3, notrack: 4, drop: 5, offset: 6, length: 7, wireLength: 8, seconds: 9,
-  nanoseconds: 10, linkType: 11, verdict: 12, records: 13, events: 14, input: 15, index: 16, entries: 17, accounts: 18,
-  provenance: 19,
+  nanoseconds: 10, linkType: 11, verdict: 12, records: 13, events: 14, input: 15, index: 16, entries: 17, zones: 18,
+  policies: 19, extras: 20, life: 21, accounts: 22, starts: 23, labels: 24, histories: 25, provenance: 26, buckets: 27,
 } as const
 
 interface Exports {
@@ -41,7 +57,8 @@ interface Exports {
   readonly VERSION: WebAssembly.Global
   createCore(maxConnections: number, batch: number, input: number, parts: number): number
   regionAt(region: number): number
-  configure(checksums: number, notrack: number, drop: number, listening: number): void
+  configure(checksums: number, notrack: number, zone: number, policy: number, drop: number, directional: number): void
+  listen(on: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
   runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
   advance(time: bigint): number
@@ -52,8 +69,15 @@ interface Exports {
   entryCount(): number
   highestSlot(): number
   slotOfId(id: number): number
-  slotOfTuple(family: number, protocol: number, transport: number): number
+  slotOfTuple(family: number, protocol: number, transport: number, zone: number): number
   removeSlot(slot: number): void
+  gatherExtras(slot: number): void
+  setMark(slot: number, mark: number): void
+  setLabels(slot: number, low: bigint, high: bigint): void
+  nextUsedBucket(from: number): number
+  layoutFingerprint(): number
+  saveLife(): void
+  loadLife(): number
 }
 
 /** Numbers of one packet's record, for `explain`. */
@@ -97,6 +121,20 @@ export interface SideProvenance {
   readonly window: number
 }
 
+/** Which side arrays a core has. */
+export type Parts = Readonly<Record<keyof typeof PARTS, boolean>>
+
+/** What decides about packets besides the sysctls, fixed at creation. */
+export interface Rules {
+  /** 0 verify, 1 offload, 2 ignore. */
+  readonly checksums: number
+  readonly notrack: readonly CompiledMatch[]
+  readonly drop: readonly CompiledMatch[]
+  readonly zones: readonly { match: CompiledMatch; id: number; direction: 'both' | 'original' | 'reply' }[]
+  /** Timeouts in seconds by their place; the sysctls' where left out. */
+  readonly policies: readonly { match: CompiledMatch; timeouts: ReadonlyMap<number, number> }[]
+}
+
 /** One core: its memory and its calls. */
 export class Core {
   readonly #exports: Exports
@@ -114,19 +152,21 @@ export class Core {
   readonly #verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
   readonly #counts: BigUint64Array
   readonly batchSize: number
-  readonly accounting: boolean
+  readonly maxConnections: number
+  readonly parts: Parts
   #listening = false
-  #configuration: readonly [checksums: number, notrack: number, drop: number] = [0, 0, 0]
   #drain: () => void = () => {}
 
-  constructor(module: WebAssembly.Module, maxConnections: number, batchSize: number, explain: boolean, acct: boolean) {
+  constructor(module: WebAssembly.Module, maxConnections: number, batchSize: number, parts: Parts) {
     const exports = instantiate(module)
-    if (!exports.createCore(maxConnections, batchSize, INPUT_SIZE, (explain ? WITH_EXPLAIN : 0) | (acct ? WITH_ACCT : 0))) {
+    const wanted = Object.entries(PARTS).reduce((sum, [name, bit]) => parts[name as keyof Parts] ? sum | bit : sum, 0)
+    if (!exports.createCore(maxConnections, batchSize, INPUT_SIZE, wanted)) {
       throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections}`)
     }
     this.#exports = exports
     this.batchSize = batchSize
-    this.accounting = acct
+    this.maxConnections = maxConnections
+    this.parts = parts
     const buffer = exports.memory.buffer
     this.#bytes = new Uint8Array(buffer)
     this.#view = new DataView(buffer)
@@ -171,29 +211,47 @@ export class Core {
     if (sysctl.switch !== undefined) this.#view.setUint32(this.#at.switches + sysctl.switch * 4, value, true)
   }
 
-  #setTimeout(place: number, seconds: number): void {
-    this.#view.setBigInt64(this.#at.settings + place * 8, BigInt(seconds) * 1_000_000_000n, true)
+  /** Policy 0 is the sysctls'. */
+  #setTimeout(place: number, seconds: number, policy = 0): void {
+    const at = this.#at.settings + (policy * TIMEOUTS + place) * 8
+    this.#view.setBigInt64(at, BigInt(seconds) * 1_000_000_000n, true)
   }
 
-  /** Sets how checksums are taken, what is not tracked and what rules drop. */
-  configure(checksums: number, notrack: readonly CompiledMatch[], drop: readonly CompiledMatch[]): void {
-    if (notrack.length > MATCHES || drop.length > MATCHES) {
-      throw new ConntrackError('invalid-argument', `more than ${MATCHES} matches in one list`)
+  /** Sets the rules; timeout policies take the rest of their timeouts from the sysctls as they are now. */
+  configure(rules: Rules): void {
+    const { notrack, drop, zones, policies } = rules
+    for (const list of [notrack, drop, zones, policies]) {
+      if (list.length > MATCHES) throw new ConntrackError('invalid-argument', `more than ${MATCHES} matches in one list`)
     }
     notrack.forEach((match, i) => this.#writeMatch(this.#at.notrack + i * MATCH_SIZE, match))
     drop.forEach((match, i) => this.#writeMatch(this.#at.drop + i * MATCH_SIZE, match))
-    this.#configuration = [checksums, notrack.length, drop.length]
-    this.#exports.configure(checksums, notrack.length, drop.length, this.#listening ? 1 : 0)
+    zones.forEach(({ match, id, direction }, i) => {
+      // Zone 0 is what packets are in anyway, in both directions.
+      this.#writeMatch(this.#at.zones + i * MATCH_SIZE, match, id, ZONE_DIRECTIONS[id === 0 ? 'both' : direction])
+    })
+    policies.forEach(({ match, timeouts }, i) => {
+      this.#writeMatch(this.#at.policies + i * MATCH_SIZE, match, i + 1)
+      this.#writePolicy(i + 1, timeouts)
+    })
+    const directional = zones.some(({ id, direction }) => id !== 0 && direction !== 'both')
+    this.#exports.configure(
+      rules.checksums, notrack.length, zones.length, policies.length, drop.length, directional ? 1 : 0)
+  }
+
+  #writePolicy(policy: number, timeouts: ReadonlyMap<number, number>): void {
+    const { settings } = this.#at
+    this.#bytes.copyWithin(settings + policy * TIMEOUTS * 8, settings, settings + TIMEOUTS * 8)
+    for (const [place, seconds] of timeouts) this.#setTimeout(place, seconds, policy)
   }
 
   /** From now on `drain` is called whenever events wait, and reads them with `events`. */
   listen(listening: boolean, drain: () => void): void {
     this.#listening = listening
     this.#drain = drain
-    this.#exports.configure(...this.#configuration, listening ? 1 : 0)
+    this.#exports.listen(listening ? 1 : 0)
   }
 
-  #writeMatch(at: number, match: CompiledMatch): void {
+  #writeMatch(at: number, match: CompiledMatch, value = 0, directions = 0): void {
     const view = this.#view
     view.setUint32(at, match.protocol, true)
     view.setUint32(at + 4, match.family, true)
@@ -202,6 +260,10 @@ export class Core {
     view.setUint16(at + 12, match.dport[0], true)
     view.setUint16(at + 14, match.dport[1], true)
     view.setUint32(at + 16, match.asksForPorts ? 1 : 0, true)
+    view.setUint16(at + 20, match.dscp ?? ANY, true)
+    view.setUint16(at + 22, match.vlan ?? ANY, true)
+    view.setUint32(at + 24, value, true)
+    view.setUint32(at + 28, directions, true)
     this.#bytes.set(match.src.address, at + 32)
     this.#bytes.set(match.src.mask, at + 48)
     this.#bytes.set(match.dst.address, at + 64)
@@ -344,24 +406,39 @@ export class Core {
   }
 
   /** Slot of the live connection that a tuple belongs to, 0 for none. */
-  slotOfTuple(family: 4 | 6, protocol: number, src: Uint8Array, dst: Uint8Array, values: Uint8Array): number {
+  slotOfTuple(family: 4 | 6, protocol: number, src: Uint8Array, dst: Uint8Array, values: Uint8Array, zone: number): number {
     const at = this.#at.input
     const [first, width, header] = family === 4 ? [12, 4, 20] : [8, 16, 40]
     this.#bytes.set(src, at + first)
     this.#bytes.set(dst, at + first + width)
     this.#bytes.set(values, at + header)
-    return this.#exports.slotOfTuple(family, protocol, header) >>> 0
+    return this.#exports.slotOfTuple(family, protocol, header, zone) >>> 0
   }
 
   remove(slot: number): void {
     this.#exports.removeSlot(slot)
+    this.#drainWaiting()
+  }
+
+  setMark(slot: number, mark: number): void {
+    this.#exports.setMark(slot, mark)
+    this.#drainWaiting()
+  }
+
+  /** @param labels 128 bits */
+  setLabels(slot: number, labels: bigint): void {
+    this.#exports.setLabels(slot, BigInt.asIntN(64, labels), BigInt.asIntN(64, labels >> 64n))
+    this.#drainWaiting()
+  }
+
+  #drainWaiting(): void {
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
   }
 
   /** The connection in a slot. */
   connection(slot: number): Connection {
-    const account = this.accounting ? this.#at.accounts + slot * ACCOUNT_SIZE : 0
-    return this.#connection(this.#entry(slot), account, this.now)
+    this.#exports.gatherExtras(slot)
+    return this.#connection(this.#entry(slot), this.#at.extras, this.now)
   }
 
   /** Reads and forgets the events that wait. */
@@ -376,12 +453,14 @@ export class Core {
   #event(at: number): ConnectionEvent {
     const view = this.#view
     const time = view.getBigInt64(at + 16, true)
+    const kind = (['new', 'update', 'destroy'] as const satisfies readonly ConnectionEventKind[])[view.getUint32(at, true)]
+    const stop = kind === 'destroy' ? view.getBigInt64(at + 24, true) : null
     return {
-      kind: (['new', 'update', 'destroy'] as const satisfies readonly ConnectionEventKind[])[view.getUint32(at, true)],
+      kind,
       time,
       packet: view.getUint32(at + 8, true),
       changes: bits(view.getUint32(at + 4, true), EVENTS),
-      connection: this.#connection(at + 32, this.accounting ? at + 160 : 0, time),
+      connection: this.#connection(at + 32, at + 160, time, stop),
     }
   }
 
@@ -409,12 +488,12 @@ export class Core {
       window: u32(28),
       sender: this.#tcpSide(at + 32),
       receiver: this.#tcpSide(at + 52),
-      before: entry === 1 ? this.#connection(at + 128, 0, this.now) : null,
-      after: after ? this.#connection(at + 256, this.accounting ? at + 384 : 0, this.#timeOf(index)) : null,
+      before: entry === 1 ? this.#connection(at + 128, null, this.now) : null,
+      after: after ? this.#connection(at + 256, at + 384, this.#timeOf(index)) : null,
       provenance: {
-        created: u32(416),
-        original: this.#sideProvenance(at + 424),
-        reply: this.#sideProvenance(at + 448),
+        created: u32(480),
+        original: this.#sideProvenance(at + 488),
+        reply: this.#sideProvenance(at + 512),
       },
     }
   }
@@ -435,8 +514,16 @@ export class Core {
     return this.#at.entries + slot * ENTRY_SIZE
   }
 
-  #connection(at: number, account: number, now: bigint): Connection {
+  /**
+   * @param at where the entry is
+   * @param extras where its extras are; `null`: not known
+   * @param stop when it was over
+   */
+  #connection(at: number, extras: number | null, now: bigint, stop: bigint | null = null): Connection {
     const view = this.#view
+    const attached = view.getUint8(at + 75)
+    const account = attached & ATTACHED_ACCOUNT ? extras : null
+    const start = attached & ATTACHED_START ? extras : null
     const status = view.getUint16(at + 48, true)
     const protocol = view.getUint8(at + 36)
     const tcp = protocol === 6
@@ -447,9 +534,9 @@ export class Core {
       original: this.#tuple(at, origin, false),
       reply: this.#tuple(at, origin ^ 1, true),
       zone: view.getUint16(at + 38, true),
-      zoneDirection: 'both',
+      zoneDirection: zoneDirection(attached),
       mark: view.getUint32(at + 76, true),
-      labels: null,
+      labels: this.parts.labels && extras !== null ? this.#labels(extras + 48) : null,
       status: bits(status, STATUS_BITS),
       assured: (status & 4) !== 0,
       seenReply: (status & 2) !== 0,
@@ -459,13 +546,117 @@ export class Core {
       tcpState: tcp ? TCP_STATES[view.getUint8(at + 50)] : null,
       sctpState: protocol === SCTP ? SCTP_STATES[view.getUint8(at + 50)] : null,
       tcp: tcp ? this.#tcp(at) : null,
-      packets: account ? { original: this.#u64(account), reply: this.#u64(account + 16) } : null,
-      bytes: account ? { original: this.#u64(account + 8), reply: this.#u64(account + 24) } : null,
-      start: null,
-      stop: null,
-      history: null,
-      connState: null,
+      verificationTags: protocol === SCTP
+        ? { original: view.getUint32(at + 80), reply: view.getUint32(at + 84) } : null,
+      streamInMs: protocol === UDP
+        ? Math.max(0, Math.floor(Number(view.getBigInt64(at + 80, true) - now) / 1e6)) : null,
+      packets: account !== null ? { original: this.#u64(account), reply: this.#u64(account + 16) } : null,
+      bytes: account !== null ? { original: this.#u64(account + 8), reply: this.#u64(account + 24) } : null,
+      start: start !== null ? view.getBigInt64(start + 32, true) : null,
+      stop: start !== null ? stop : null,
+      ...this.#history(at, extras),
     }
+  }
+
+  /** Changes with the layout of what a snapshot holds. */
+  get fingerprint(): number {
+    return this.#exports.layoutFingerprint() >>> 0
+  }
+
+  /** Timeouts of the policies, in seconds. */
+  policyTimeouts(policies: number): number[][] {
+    return Array.from({ length: policies }, (_, policy) => Array.from({ length: TIMEOUTS }, (_, place) =>
+      Number(this.#view.getBigInt64(this.#at.settings + ((policy + 1) * TIMEOUTS + place) * 8, true) / 1_000_000_000n)))
+  }
+
+  setPolicyTimeouts(policies: readonly (readonly number[])[]): void {
+    policies.forEach((timeouts, i) => this.#writePolicy(i + 1, new Map(timeouts.entries())))
+  }
+
+  /** All that a tracker has to bring along, besides what it was made with: views and copies, good until the next call. */
+  save(): Uint8Array[] {
+    this.#exports.saveLife()
+    const { life, hashKeys, counters, entries } = this.#at
+    const slots = this.#exports.highestSlot() >>> 0
+    return [
+      this.#part(life, LIFE_SIZE), this.#part(hashKeys, HASH_KEYS), this.#part(counters, REPORTED_COUNTERS * 8),
+      this.#part(entries + ENTRY_SIZE, slots * ENTRY_SIZE),
+      ...this.#sideArrays().map(([at, size]) => this.#part(at + size, slots * size)),
+      this.#usedBuckets(),
+    ]
+  }
+
+  /**
+   * Puts what `save` gave into a core that was just made.
+   *
+   * @returns false, and the core is of no use any more, where it is not sound
+   */
+  load(parts: readonly Uint8Array[]): boolean {
+    const sides = this.#sideArrays()
+    if (parts.length !== 5 + sides.length) return false
+    const [life, hashKeys, counters, entries] = parts
+    const slots = entries.length / ENTRY_SIZE
+    if (life.length !== LIFE_SIZE || hashKeys.length !== HASH_KEYS || counters.length !== REPORTED_COUNTERS * 8) return false
+    if (!(Number.isInteger(slots) && slots <= this.maxConnections)) return false
+    if (sides.some(([, size], i) => parts[4 + i].length !== slots * size)) return false
+    this.#bytes.set(life, this.#at.life)
+    if (this.#view.getUint32(this.#at.life + LIFE_HIGHEST, true) !== slots) return false
+    this.setHashKeys(hashKeys)
+    this.#bytes.set(counters, this.#at.counters)
+    this.#bytes.set(entries, this.#at.entries + ENTRY_SIZE)
+    sides.forEach(([at, size], i) => this.#bytes.set(parts[4 + i], at + size))
+    return this.#setBuckets(parts[4 + sides.length]) && this.#exports.loadLife() !== 0
+  }
+
+  #part(at: number, length: number): Uint8Array {
+    return this.#bytes.subarray(at, at + length)
+  }
+
+  /** Address and record size of the side arrays that there are. */
+  #sideArrays(): (readonly [at: number, size: number])[] {
+    return SIDE_ARRAYS.filter(([part]) => this.parts[part]).map(([, region, size]) => [this.#at[region], size] as const)
+  }
+
+  /** The index without its empty buckets, each with its number in front. */
+  #usedBuckets(): Uint8Array {
+    const { index, buckets } = this.#at
+    const used: number[] = []
+    const next = (from: number) => this.#exports.nextUsedBucket(from) >>> 0
+    for (let bucket = next(0); bucket < buckets; bucket = next(bucket + 1)) used.push(bucket)
+    const part = new Uint8Array(used.length * (4 + BUCKET_SIZE))
+    const view = new DataView(part.buffer)
+    used.forEach((bucket, i) => {
+      const at = i * (4 + BUCKET_SIZE)
+      view.setUint32(at, bucket, true)
+      part.set(this.#part(index + bucket * BUCKET_SIZE, BUCKET_SIZE), at + 4)
+    })
+    return part
+  }
+
+  #setBuckets(part: Uint8Array): boolean {
+    if (part.length % (4 + BUCKET_SIZE) !== 0) return false
+    const view = new DataView(part.buffer, part.byteOffset, part.length)
+    let last = -1
+    for (let at = 0; at < part.length; at += 4 + BUCKET_SIZE) {
+      const bucket = view.getUint32(at, true)
+      if (bucket <= last || bucket >= this.#at.buckets) return false
+      this.#bytes.set(part.subarray(at + 4, at + 4 + BUCKET_SIZE), this.#at.index + bucket * BUCKET_SIZE)
+      last = bucket
+    }
+    return true
+  }
+
+  #labels(at: number): number[] {
+    const numbers: number[] = []
+    for (let i = 0; i < 128; i++) if (this.#bytes[at + (i >> 3)] >> (i & 7) & 1) numbers.push(i)
+    return numbers
+  }
+
+  #history(at: number, extras: number | null): Pick<Connection, 'history' | 'connState'> {
+    if (!this.parts.history || extras === null) return { history: null, connState: null }
+    const text = extras + 64 + 8
+    const history = String.fromCharCode(...this.#bytes.subarray(text, text + this.#bytes[extras + 64 + 4]))
+    return { history, connState: connState(this.#view.getUint8(at + 36), history) }
   }
 
   #u64(at: number): number {
@@ -524,6 +715,11 @@ function part<T extends Uint32Array | Float64Array | Uint16Array>(column: T, fro
   return (from === 0 && to === column.length ? column : column.subarray(from, to)) as T
 }
 
+function zoneDirection(attached: number): Connection['zoneDirection'] {
+  const directions = attached & ZONE_DIRECTIONS.both
+  return directions === ZONE_DIRECTIONS.original ? 'original' : directions === ZONE_DIRECTIONS.reply ? 'reply' : 'both'
+}
+
 /** The answer to an ICMP request type. */
 function answerType(protocol: number, type: number): number {
   return protocol === 1 && type === 8 ? 0 : type + 1
@@ -549,4 +745,9 @@ function abort(_message: number, _file: number, line: number, column: number): n
   throw new Error(`assertion of the core failed at ${line}:${column}`)
 }
 
-export { BATCH_SIZE, HASH_KEYS }
+/** The fingerprint of a core that no tracker has been made with yet. */
+export function coreFingerprint(module: WebAssembly.Module): number {
+  return instantiate(module).layoutFingerprint() >>> 0
+}
+
+export { BATCH_SIZE, HASH_KEYS, TIMEOUTS }

@@ -12,8 +12,12 @@ export type ConntrackErrorCode =
   | 'closed'
   /** A tracker's method was called from within one of its own event listeners. */
   | 're-entrant'
+  /** Events came faster than they were read from an iteration of them; those that were kept have been given. */
+  | 'events-lost'
   /** `explain` was asked about a packet that is no longer remembered. */
   | 'not-remembered'
+  /** Bytes are no snapshot, or one that is damaged, of another version, or not sound. */
+  | 'bad-snapshot'
   /** The core module handed in is not the one this wrapper was built with. */
   | 'wrong-core'
   /** Not a capture: the first bytes are those of no format that is read. */

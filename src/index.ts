@@ -1,5 +1,5 @@
 /** `conntrack-wasm`: Linux connection tracking, wherever JavaScript runs. */
-export { createTracker, Tracker } from './tracker.js'
+export { createTracker, restoreTracker, Tracker } from './tracker.js'
 export type { ChecksumMode, ConnectionListener, PacketInfo, TrackerOptions } from './tracker.js'
 export { BATCH_SIZE, packetBatch } from './batch.js'
 export type { PacketBatch } from './batch.js'

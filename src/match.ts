@@ -13,6 +13,9 @@ export interface CompiledMatch {
   readonly sport: readonly [number, number]
   readonly dport: readonly [number, number]
   readonly asksForPorts: boolean
+  /** `null`: any. */
+  readonly dscp: number | null
+  readonly vlan: number | null
   readonly src: AddressMatch
   readonly dst: AddressMatch
 }
@@ -24,6 +27,7 @@ export interface AddressMatch {
 
 const ANY_ADDRESS: AddressMatch = { address: new Uint8Array(16), mask: new Uint8Array(16) }
 const ANY_PORT = [0, 65535] as const
+const FIELDS = ['protocol', 'src', 'dst', 'sport', 'dport', 'dscp', 'vlan']
 
 /**
  * Reads a match.
@@ -33,7 +37,7 @@ const ANY_PORT = [0, 65535] as const
 export function compileMatch(match: PacketMatch): CompiledMatch {
   if (typeof match !== 'object' || match === null) throw invalid('a match must be an object')
   for (const key of Object.keys(match)) {
-    if (!['protocol', 'src', 'dst', 'sport', 'dport'].includes(key)) throw invalid(`unknown field '${key}' in a match`)
+    if (!FIELDS.includes(key)) throw invalid(`unknown field '${key}' in a match`)
   }
   const src = match.src === undefined ? null : parsePrefix(match.src)
   const dst = match.dst === undefined ? null : parsePrefix(match.dst)
@@ -44,6 +48,8 @@ export function compileMatch(match: PacketMatch): CompiledMatch {
     sport: match.sport === undefined ? ANY_PORT : parsePorts(match.sport),
     dport: match.dport === undefined ? ANY_PORT : parsePorts(match.dport),
     asksForPorts: match.sport !== undefined || match.dport !== undefined,
+    dscp: upTo('dscp', match.dscp, 63),
+    vlan: upTo('vlan', match.vlan, 4095),
     src: src?.match ?? ANY_ADDRESS,
     dst: dst?.match ?? ANY_ADDRESS,
   }
@@ -86,6 +92,12 @@ function parsePrefix(text: string): { family: 4 | 6; match: AddressMatch } {
   const value = new Uint8Array(16)
   bytes.forEach((byte, i) => { value[i] = byte & mask[i] })
   return { family: bytes.length === 4 ? 4 : 6, match: { address: value, mask } }
+}
+
+function upTo(field: string, value: number | undefined, most: number): number | null {
+  if (value === undefined) return null
+  if (Number.isInteger(value) && value >= 0 && value <= most) return value
+  throw invalid(`${field} of a match: ${String(value)} is not a whole number from 0 to ${most}`)
 }
 
 function parsePorts(ports: number | string): readonly [number, number] {

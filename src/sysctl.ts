@@ -9,7 +9,7 @@ export interface Sysctl {
   readonly initial: number
   readonly min: number
   readonly max: number
-  /** Place in the core: a timeout (seconds here, nanoseconds there), a switch, or known to the wrapper alone. */
+  /** Place in the core: a timeout (seconds here, nanoseconds there) or a switch. */
   readonly timeout?: number
   readonly switch?: number
 }
@@ -22,14 +22,16 @@ const flag = (initial: number, place: number, max = 1): Sysctl => ({ initial, mi
 
 /** Every setting by its name. */
 export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
-  acct: { initial: 0, min: 0, max: 1 },
+  acct: flag(0, 5),
   checksum: flag(1, 4),
+  events: flag(2, 7, 2),
   frag6_timeout: seconds(60, 29),
   generic_timeout: seconds(600, 16),
   gre_timeout: seconds(30, 17),
   gre_timeout_stream: seconds(180, 18),
   icmp_timeout: seconds(30, 14),
   icmpv6_timeout: seconds(30, 15),
+  max: { initial: 262_144, min: 1, max: 1 << 24, switch: 8 },
   sctp_timeout_closed: seconds(10, 20),
   sctp_timeout_cookie_echoed: seconds(3, 22),
   sctp_timeout_cookie_wait: seconds(3, 21),
@@ -52,6 +54,7 @@ export const SYSCTLS: Readonly<Record<string, Sysctl>> = {
   tcp_timeout_syn_sent: seconds(120, 1),
   tcp_timeout_time_wait: seconds(120, 7),
   tcp_timeout_unacknowledged: seconds(300, 11),
+  timestamp: flag(0, 6),
   udp_timeout: seconds(30, 12),
   udp_timeout_stream: seconds(120, 13),
 }

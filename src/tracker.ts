@@ -1,8 +1,9 @@
 /** The tracker: the SDK's one object. */
 import type { PacketBatch } from './batch.js'
-import { BATCH_SIZE, Core, HASH_KEYS } from './border.js'
+import { BATCH_SIZE, Core, coreFingerprint, HASH_KEYS, TIMEOUTS, type Rules } from './border.js'
 import { coreModule } from './core-module.js'
 import { ConntrackError } from './errors.js'
+import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
 import { addressBytes, compileMatch, protocolNumber } from './match.js'
@@ -10,9 +11,11 @@ import {
   DIRECTIONS, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, type Reason,
   type State,
 } from './names.js'
+import { bad, decodeSnapshot, encodeSnapshot } from './snapshot.js'
 import { SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
-  Connection, ConnectionEvent, ConnectionEventKind, Explanation, PacketMatch, Statistics, TupleQuery, Verdict, VerdictBatch,
+  Connection, ConnectionEvent, ConnectionEventKind, Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
+  VerdictBatch, ZoneRule,
 } from './types.js'
 
 /** How checksums are taken. */
@@ -21,16 +24,27 @@ const CHECKSUM_MODES: readonly ChecksumMode[] = ['verify', 'offload', 'ignore']
 
 /** What a tracker is made with. Everything may be left out. */
 export interface TrackerOptions {
-  /** Connections the table holds at most (`nf_conntrack_max`), 1 to 16,777,216. Memory is sized by it, once. Default 262,144. */
+  /**
+   * Connections the table holds at most, 1 to 16,777,216. Memory is sized by it, once. Default: sysctl `max`, 262,144 unless
+   * set; that one can be lowered later, not raised above this.
+   */
   readonly maxConnections?: number
   /** Seed of the table's hash, for reproducible runs; random otherwise, as it must be where others choose the packets. */
   readonly hashSeed?: number | bigint | Uint8Array
-  /** Sysctls by Linux's names without `nf_conntrack_`; see `SYSCTLS`. */
+  /** Sysctls by Linux's names, with or without `nf_conntrack_`; see `SYSCTLS`. */
   readonly sysctl?: Readonly<Record<string, number>>
   /** Packets not to be tracked (the raw table's NOTRACK); 64 matches at most. */
   readonly notrack?: readonly PacketMatch[]
   /** Packets that rules drop behind the tracker, so that they confirm no connection; 64 matches at most. */
   readonly drop?: readonly PacketMatch[]
+  /** The zone of all packets, or zones by match: the first match that fits counts, zone 0 where none does; 64 at most. */
+  readonly zone?: number | readonly ZoneRule[]
+  /** Timeouts of new connections by match: the first that fits counts, the sysctls where none does; 64 at most. */
+  readonly timeouts?: readonly TimeoutPolicy[]
+  /** Connections have 128 labels, for `setLabels`; 16 bytes a connection. */
+  readonly labels?: boolean
+  /** Connections have Zeek's history and state (`history`, `connState`); 32 bytes a connection. */
+  readonly history?: boolean
   /**
    * `verify` (default): as Linux does with packets from the wire. `offload`: a checksum that the capturing host left to
    * its network card counts as right. `ignore`: none is looked at.
@@ -46,7 +60,8 @@ export interface TrackerOptions {
 
 /** The names of all options: what is not among them is refused, not overlooked. */
 const OPTIONS: readonly string[] = Object.keys({
-  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, checksum: 0, batchSize: 0, explain: 0, module: 0,
+  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, zone: 0, timeouts: 0, labels: 0, history: 0, checksum: 0,
+  batchSize: 0, explain: 0, module: 0,
 } satisfies Record<keyof TrackerOptions, 0>)
 
 /** What `track` needs to know of a packet. */
@@ -80,6 +95,28 @@ export function createTracker(options: TrackerOptions = {}): Tracker {
   return new Tracker(options)
 }
 
+/**
+ * Makes a tracker that goes on where another one was when it gave a snapshot: same verdicts, same table, same next
+ * snapshot, in whatever runtime. Listeners do not come along.
+ *
+ * A snapshot that is damaged, of another version of this package, or not sound is refused before anything is done with
+ * it; one that was made up with care can say nothing worse than false connections.
+ *
+ * @throws ConntrackError `bad-snapshot`, `invalid-argument`, `wrong-core`
+ */
+export function restoreTracker(snapshot: Uint8Array, options: Pick<TrackerOptions, 'module'> = {}): Tracker {
+  if (!(snapshot instanceof Uint8Array)) throw invalid('a snapshot must be a Uint8Array')
+  if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
+  return Tracker.restore(snapshot, options.module ?? coreModule)
+}
+
+/** What a snapshot says that a tracker was made with, and its sysctls. */
+interface Description {
+  readonly options: TrackerOptions
+  readonly sysctl: Readonly<Record<string, number>>
+  readonly policyTimeouts: readonly (readonly number[])[]
+}
+
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
 export class Tracker implements Disposable {
   readonly #core: Core
@@ -87,9 +124,14 @@ export class Tracker implements Disposable {
   readonly #sysctl: Record<string, number> = {}
   readonly #explain: boolean
   readonly #maxConnections: number
+  /** What it was made with, as snapshots have it. */
+  readonly #made: TrackerOptions
+  readonly #streams = new Set<EventStream>()
   #last: VerdictBatch | null = null
   #recorded = false
   #busy = false
+  /** What a listener threw during this call. */
+  #thrown: { readonly error: unknown } | null = null
   #closed = false
 
   /** Use `createTracker`. */
@@ -97,7 +139,6 @@ export class Tracker implements Disposable {
     if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
     const unknown = Object.keys(options).find(name => !OPTIONS.includes(name))
     if (unknown !== undefined) throw invalid(`unknown option '${unknown}'; known are: ${OPTIONS.join(', ')}`)
-    this.#maxConnections = whole('maxConnections', options.maxConnections ?? 262_144, 1, MAX_CONNECTIONS)
     const batchSize = whole('batchSize', options.batchSize ?? BATCH_SIZE, 1, MAX_BATCH)
     const mode = CHECKSUM_MODES.indexOf(options.checksum ?? 'verify')
     if (mode < 0) throw invalid(`checksum must be one of ${CHECKSUM_MODES.join(', ')}`)
@@ -105,15 +146,67 @@ export class Tracker implements Disposable {
       const known = sysctlName(name)
       return [known, sysctlValue(known, value)] as const
     })
-    const notrack = list('notrack', options.notrack).map(compileMatch)
-    const drop = list('drop', options.drop).map(compileMatch)
+    const rules: Rules = {
+      checksums: mode,
+      notrack: list('notrack', options.notrack).map(compileMatch),
+      drop: list('drop', options.drop).map(compileMatch),
+      zones: compileZones(options.zone),
+      policies: list('timeouts', options.timeouts).map(compilePolicy),
+    }
     for (const [name, { initial }] of Object.entries(SYSCTLS)) this.#sysctl[name] = initial
     for (const [name, value] of sysctl) this.#sysctl[name] = value
+    this.#maxConnections = whole('maxConnections', options.maxConnections ?? this.#sysctl.max, 1, MAX_CONNECTIONS)
+    if (!sysctl.some(([name]) => name === 'max')) this.#sysctl.max = this.#maxConnections
+    this.#checkSysctl('max', this.#sysctl.max)
     this.#explain = options.explain ?? false
-    this.#core = new Core(options.module ?? coreModule, this.#maxConnections, batchSize, this.#explain, this.#sysctl.acct === 1)
-    for (const [name, value] of sysctl) this.#core.setSysctl(name, value)
+    this.#core = new Core(options.module ?? coreModule, this.#maxConnections, batchSize, {
+      explain: this.#explain,
+      acct: this.#sysctl.acct === 1,
+      timestamp: this.#sysctl.timestamp === 1,
+      labels: options.labels ?? false,
+      history: options.history ?? false,
+    })
+    for (const [name, value] of Object.entries(this.#sysctl)) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
-    this.#core.configure(mode, notrack, drop)
+    this.#core.configure(rules)
+    const { notrack, drop, zone, timeouts, labels, history, explain, checksum } = options
+    const { acct, timestamp } = this.#sysctl
+    // A copy: what the caller does to its lists later is not ours.
+    this.#made = JSON.parse(JSON.stringify({
+      maxConnections: this.#maxConnections, batchSize, sysctl: { acct, timestamp }, notrack, drop, zone, timeouts, labels, history,
+      explain, checksum,
+    })) as TrackerOptions
+  }
+
+  /** Use `restoreTracker`. */
+  static restore(bytes: Uint8Array, module: WebAssembly.Module): Tracker {
+    const { description, parts } = decodeSnapshot(bytes, coreFingerprint(module))
+    const { options, sysctl, policyTimeouts } = checkDescription(description)
+    const tracker = restored(() => new Tracker({ ...options, hashSeed: 0, module }))
+    restored(() => tracker.#setSysctls(sysctl))
+    tracker.#core.setPolicyTimeouts(checkPolicyTimeouts(policyTimeouts, options.timeouts?.length ?? 0))
+    if (!tracker.#core.load(parts)) throw bad('what it holds is not sound')
+    return tracker
+  }
+
+  /**
+   * All that this tracker is: what it was made with, its table, its clock. `restoreTracker` goes on from it elsewhere.
+   *
+   * It holds the hash's secret: who has it can choose packets that fall into one place of the table.
+   */
+  snapshot(): Uint8Array {
+    this.#enter()
+    const description: Description = {
+      options: this.#made,
+      sysctl: this.#sysctl,
+      policyTimeouts: this.#core.policyTimeouts(this.#made.timeouts?.length ?? 0),
+    }
+    return encodeSnapshot({ description, parts: this.#core.save() }, this.#core.fingerprint)
+  }
+
+  /** All of them, by their names in this version's table. */
+  #setSysctls(values: Readonly<Record<string, unknown>>): void {
+    for (const name of Object.keys(SYSCTLS)) this.setSysctl(name, sysctlValue(name, values[name]))
   }
 
   /**
@@ -132,6 +225,7 @@ export class Tracker implements Disposable {
     this.#enter()
     this.#recorded = true
     this.#last = this.#core.trackOne(bytes, wireLength, linkType, clampTime(time))
+    this.#leave()
     return this.#verdict(this.#last, 0)
   }
 
@@ -147,6 +241,7 @@ export class Tracker implements Disposable {
     this.#enter()
     this.#recorded = this.#explain
     this.#last = this.#core.track(batch, this.#explain)
+    this.#leave()
     return this.#last
   }
 
@@ -172,6 +267,7 @@ export class Tracker implements Disposable {
   *connections(): IterableIterator<Connection> {
     this.#enter()
     this.#core.advance(this.#core.now)
+    this.#leave()
     const known = this.#core.slots().map(slot => [slot, this.#core.idIn(slot)] as const)
     for (const [slot, id] of known) {
       this.#enter()
@@ -202,8 +298,9 @@ export class Tracker implements Disposable {
     const protocol = protocolNumber(tuple.protocol)
     const src = addressBytes(tuple.src)
     const dst = addressBytes(tuple.dst)
+    const zone = whole('zone', tuple.zone ?? 0, 0, 0xffff)
     if (src.length !== dst.length) throw invalid('src and dst of a tuple are of different IP versions')
-    return this.#core.slotOfTuple(src.length === 4 ? 4 : 6, protocol, src, dst, transportBytes(protocol, tuple))
+    return this.#core.slotOfTuple(src.length === 4 ? 4 : 6, protocol, src, dst, transportBytes(protocol, tuple), zone)
   }
 
   /** Removes a connection, as `conntrack -D` does. Returns whether it was there. */
@@ -211,6 +308,39 @@ export class Tracker implements Disposable {
     this.#enter()
     const slot = this.#core.slotOfId(whole('id', id, 0, 0xffffffff))
     if (slot) this.#core.remove(slot)
+    this.#leave()
+    return slot !== 0
+  }
+
+  /**
+   * Sets the mark of a connection, as a rule or `conntrack -U --mark` would; told as an update if it changes.
+   *
+   * @param mark 0 to 4,294,967,295
+   * @returns whether the connection was there
+   */
+  setMark(id: number, mark: number): boolean {
+    this.#enter()
+    const slot = this.#core.slotOfId(whole('id', id, 0, 0xffffffff))
+    whole('mark', mark, 0, 0xffffffff)
+    if (slot) this.#core.setMark(slot, mark)
+    this.#leave()
+    return slot !== 0
+  }
+
+  /**
+   * Sets which of its 128 labels a connection has; told as an update if they change.
+   *
+   * @param labels numbers from 0 to 127
+   * @returns whether the connection was there
+   * @throws ConntrackError `invalid-argument` unless the tracker was made with `labels`
+   */
+  setLabels(id: number, labels: readonly number[]): boolean {
+    this.#enter()
+    if (!this.#core.parts.labels) throw invalid('this tracker was made without the option labels')
+    const slot = this.#core.slotOfId(whole('id', id, 0, 0xffffffff))
+    const bits = list('labels', labels).reduce((sum, label) => sum | 1n << BigInt(whole('a label', label, 0, 127)), 0n)
+    if (slot) this.#core.setLabels(slot, bits)
+    this.#leave()
     return slot !== 0
   }
 
@@ -240,6 +370,8 @@ export class Tracker implements Disposable {
       reasons: Object.fromEntries(reasons),
       protocols: Object.fromEntries(protocols),
       entries: core.entries,
+      inserts: counter(Counter.confirmed),
+      deletes: counter(Counter.removed),
       maxConnections: this.#maxConnections,
       offloadedChecksums: counter(Counter.offloaded),
       counters: {
@@ -265,6 +397,7 @@ export class Tracker implements Disposable {
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
     this.#enter()
     this.#core.advance(clampTime(time))
+    this.#leave()
   }
 
   /**
@@ -297,20 +430,34 @@ export class Tracker implements Disposable {
     return this.#sysctl[sysctlName(name)]
   }
 
-  /** Changes a sysctl. Connections that stand keep their timeouts until their next packet. */
+  /**
+   * Changes a sysctl. Connections that stand keep their timeouts until their next packet, and what they were made with:
+   * `acct`, `timestamp` and `events` are about connections made from now on.
+   *
+   * @throws ConntrackError `unknown-sysctl`, `sysctl-range`; `invalid-argument` for `acct` and `timestamp` where the
+   * tracker was made without, since they take memory for each connection
+   */
   setSysctl(name: string, value: number): void {
     this.#enter()
     const known = sysctlName(name)
     const checked = sysctlValue(known, value)
-    if (known === 'acct' && (checked === 1) !== this.#core.accounting) {
-      throw invalid('acct takes memory for each connection: it can only be set when the tracker is made')
-    }
+    this.#checkSysctl(known, checked)
     this.#sysctl[known] = checked
     this.#core.setSysctl(known, checked)
   }
 
+  #checkSysctl(name: string, value: number): void {
+    if (name === 'max' && value > this.#maxConnections) {
+      throw new ConntrackError('sysctl-range', `sysctl max: ${value} is more than maxConnections, ${this.#maxConnections}`)
+    }
+    if ((name === 'acct' || name === 'timestamp') && value === 1 && !this.#core.parts[name]) {
+      throw invalid(`${name} takes memory for each connection: a tracker made without cannot have it later`)
+    }
+  }
+
   /**
-   * Has a listener called for each event, in order, before the call that caused it returns.
+   * Has a listener called for each event, in order, before the call that caused it returns. What a listener throws stops
+   * neither the call nor other listeners: the call throws the first such error when all is done.
    *
    * @returns a function that takes the listener off again
    */
@@ -322,19 +469,60 @@ export class Tracker implements Disposable {
     this.#core.listen(true, this.#deliver)
     return () => {
       listeners.delete(listener)
-      if (Object.values(this.#listeners).every(set => set.size === 0)) this.#core.listen(false, this.#deliver)
+      this.#stopIfUnheard()
     }
+  }
+
+  /**
+   * All events from now on, in order, for `for await`. It ends when the tracker is closed, or by leaving the loop.
+   *
+   * Packets are tracked without waiting for whoever reads: where more than `capacity` events wait, the next are lost, and
+   * the loop is told so by a ConntrackError `events-lost` after those that were kept.
+   *
+   * @param options.capacity events that may wait, 1 or more; default 65,536
+   */
+  events(options: { readonly capacity?: number } = {}): AsyncIterableIterator<ConnectionEvent> {
+    this.#open()
+    const capacity = whole('capacity', options.capacity ?? 65_536, 1, Number.MAX_SAFE_INTEGER)
+    const stream = new EventStream(capacity, () => {
+      this.#streams.delete(stream)
+      if (!this.#closed) this.#stopIfUnheard()
+    })
+    this.#streams.add(stream)
+    this.#core.listen(true, this.#deliver)
+    return stream
+  }
+
+  #stopIfUnheard(): void {
+    const unheard = this.#streams.size === 0 && Object.values(this.#listeners).every(set => set.size === 0)
+    if (unheard) this.#core.listen(false, this.#deliver)
   }
 
   readonly #deliver = (): void => {
     this.#busy = true
     try {
       for (const event of this.#core.events()) {
-        for (const listener of this.#listeners[event.kind]) listener(event)
+        for (const stream of this.#streams) stream.push(event)
+        for (const listener of this.#listeners[event.kind]) this.#call(listener, event)
       }
     } finally {
       this.#busy = false
     }
+  }
+
+  #call(listener: ConnectionListener, event: ConnectionEvent): void {
+    try {
+      listener(event)
+    } catch (error) {
+      this.#thrown ??= { error }
+    }
+  }
+
+  /** Ends a call that may have told events. */
+  #leave(): void {
+    const thrown = this.#thrown
+    this.#thrown = null
+    if (thrown) throw thrown.error
   }
 
   /** Bytes of memory the tracker has, all its life. */
@@ -346,6 +534,7 @@ export class Tracker implements Disposable {
   close(): void {
     this.#closed = true
     this.#last = null
+    for (const stream of [...this.#streams]) stream.end()
   }
 
   [Symbol.dispose](): void {
@@ -364,6 +553,32 @@ export class Tracker implements Disposable {
     this.#open()
     if (this.#busy) throw new ConntrackError('re-entrant', 'a listener must not call the tracker it listens to')
   }
+}
+
+/** What goes wrong with what a snapshot says is the snapshot's fault. */
+function restored<T>(make: () => T): T {
+  try {
+    return make()
+  } catch (error) {
+    throw error instanceof ConntrackError && error.code !== 'wrong-core' ? bad(error.message) : error
+  }
+}
+
+function checkDescription(description: unknown): Description {
+  const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
+  const { options, sysctl, policyTimeouts } = (isObject(description) ? description : {}) as Partial<Description>
+  if (!isObject(options) || !isObject(sysctl) || !Array.isArray(policyTimeouts)) throw bad('its description is incomplete')
+  if ('module' in options! || 'hashSeed' in options!) throw bad('its description has options that no snapshot has')
+  return { options: options!, sysctl: sysctl!, policyTimeouts }
+}
+
+/** As many as there are policies, each complete, of values that timeouts can have. */
+function checkPolicyTimeouts(policies: Description['policyTimeouts'], count: number): Description['policyTimeouts'] {
+  const { min, max } = SYSCTLS.udp_timeout
+  const sound = policies.length === count && policies.every(timeouts => Array.isArray(timeouts) && timeouts.length === TIMEOUTS
+    && timeouts.every(value => Number.isInteger(value) && value >= min && value <= max))
+  if (!sound) throw bad('its timeout policies are not sound')
+  return policies
 }
 
 function checkBatch(batch: PacketBatch, batchSize: number): void {
@@ -409,6 +624,31 @@ function transportBytes(protocol: number, tuple: TupleQuery): Uint8Array {
 function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {
   if (value === undefined || Array.isArray(value)) return value ?? []
   throw invalid(`${name} must be an array`)
+}
+
+const ZONE_DIRECTIONS = ['both', 'original', 'reply'] as const
+
+function compileZones(zone: TrackerOptions['zone'] = []): Rules['zones'] {
+  const rules = typeof zone === 'number' ? [{ id: zone }] : list<ZoneRule>('zone', zone)
+  return rules.map(rule => {
+    if (typeof rule !== 'object' || rule === null) throw invalid('a zone must be an object')
+    const { id, direction = 'both', ...match } = rule
+    if (!ZONE_DIRECTIONS.includes(direction)) throw invalid(`direction of a zone must be one of ${ZONE_DIRECTIONS.join(', ')}`)
+    return { match: compileMatch(match), id: whole('id of a zone', id, 0, 0xffff), direction }
+  })
+}
+
+function compilePolicy(policy: TimeoutPolicy): Rules['policies'][number] {
+  if (typeof policy !== 'object' || policy === null) throw invalid('a timeout policy must be an object')
+  const { timeouts, ...match } = policy
+  if (typeof timeouts !== 'object' || timeouts === null) throw invalid('a timeout policy must have timeouts')
+  const places = Object.entries(timeouts).map(([name, value]) => {
+    const known = sysctlName(name)
+    const place = SYSCTLS[known].timeout
+    if (place === undefined || known.startsWith('frag6')) throw invalid(`'${name}' is not a timeout of connections`)
+    return [place, sysctlValue(known, value)] as const
+  })
+  return { match: compileMatch(match), timeouts: new Map(places) }
 }
 
 function invalid(message: string): ConntrackError {

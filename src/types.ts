@@ -131,6 +131,10 @@ export interface Connection {
   readonly tcpState: string | null
   readonly sctpState: string | null
   readonly tcp: TcpInfo | null
+  /** SCTP: verification tags that packets of each direction must carry; 0 while not known. */
+  readonly verificationTags: { readonly original: number; readonly reply: number } | null
+  /** UDP: milliseconds until a packet may make it a stream, which lives longer; 0 where that is so already. */
+  readonly streamInMs: number | null
   /** Packets and bytes each way; `null` unless sysctl `acct` is 1. */
   readonly packets: { readonly original: number; readonly reply: number } | null
   readonly bytes: { readonly original: number; readonly reply: number } | null
@@ -156,6 +160,7 @@ export interface TupleQuery {
   readonly id?: number
   /** GRE version 1: the call id. */
   readonly dstKey?: number
+  readonly zone?: number
 }
 
 /** Which packets an option is about; what is left out matches everything. */
@@ -212,8 +217,11 @@ export interface Statistics {
   readonly reasons: Readonly<Partial<Record<Reason, number>>>
   /** IP packets by protocol number. */
   readonly protocols: Readonly<Record<number, number>>
-  /** Entries in the table now. */
+  /** Entries in the table now: `inserts - deletes`. */
   readonly entries: number
+  /** Connections confirmed, and removed for whatever reason. */
+  readonly inserts: number
+  readonly deletes: number
   readonly maxConnections: number
   /** Packets whose checksum was left to the capturing host's network card (mode `offload`). */
   readonly offloadedChecksums: number

@@ -8,7 +8,7 @@
  * the input is damaged, and differs between runtimes.
  */
 import { Inflate } from 'fflate/browser'
-import { crc32 } from './crc32.js'
+import { crc32 } from '../crc32.js'
 
 /** What is wrong with the compressed data; the reader knows where in the capture that is. */
 export class GzipError extends Error {}

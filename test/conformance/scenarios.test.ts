@@ -1,19 +1,19 @@
 /**
- * Every scenario of the oracle that needs no helper or zone: the tracker is fed the packets at the
+ * Every scenario of the oracle that needs no helper: the tracker is fed the packets at the
  * recorded times and must agree with the kernel on each: verdict, direction, state, ASSURED, timeout, counters and every
  * window variable.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { createTracker, type Tracker } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
+import { EventComparison } from '../support/compare-events.js'
 import { differences, entryOf, isAskable } from '../support/compare.js'
 import { readRecording, SHARED, sharedIsThere, type GoldenPacket } from '../support/golden.js'
-import { matchOf, settingsOf } from '../support/replay.js'
+import { matchOf, settingsOf, zoneOf } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
   helper: /^(amanda|ftp-|irc|netbios|pptp|sane|sip|tftp)/,
-  zones: /^zones$/,
 }
 
 interface Scenario {
@@ -50,7 +50,9 @@ function play(name: string): { packets: number; differences: string[] } {
     sysctl: { ...settingsOf(recording), acct: 1 },
     notrack: recording.options.notrack.map(matchOf),
     drop: recording.options.drops.map(matchOf),
+    zone: recording.options.zones.map(zoneOf),
   })
+  const events = new EventComparison(tracker)
   const found: string[] = []
   let next = 0
   for (const item of scenario.packets) {
@@ -60,19 +62,20 @@ function play(name: string): { packets: number; differences: string[] } {
     }
     if (typeof item === 'string' && /^\+[\d.]+$/.test(item)) continue
     // A line may make several fragments.
-    do found.push(...compare(tracker, recording.packets[next]))
+    do found.push(...compare(tracker, events, recording.packets[next]))
     while (!isLastPiece(recording.packets[next++]))
   }
   if (next !== recording.packets.length) found.push(`${recording.packets.length - next} packets of the recording were not fed`)
   return { packets: next, differences: found }
 }
 
-function compare(tracker: Tracker, golden: GoldenPacket): string[] {
+function compare(tracker: Tracker, events: EventComparison, golden: GoldenPacket): string[] {
   const bytes = Uint8Array.from(Buffer.from(golden.hex!, 'hex'))
   const verdict = tracker.track(bytes, { time: BigInt(golden.ts) })
   const askable = isAskable(golden, bytes)
   const entry = verdict.connection !== null ? tracker.entry(0) : askable ? entryOf(tracker, bytes) : null
-  return differences(golden, verdict, entry, askable).map(difference => `packet ${golden.index}: ${difference}`)
+  const found = [...differences(golden, verdict, entry, askable), ...events.since(golden.events)]
+  return found.map(difference => `packet ${golden.index}: ${difference}`)
 }
 
 function isLastPiece({ piece = '1/1' }: GoldenPacket): boolean {

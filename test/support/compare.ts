@@ -26,8 +26,11 @@ const REMARKS: Readonly<Record<string, RegExp>> = {
  * Differences in words; none where tracker and kernel agree.
  *
  * @param askable the entry was asked for in the same way on both sides
+ * @param delayMs by how much the kernel may have begun to count the entry's time later
  */
-export function differences(golden: GoldenPacket, verdict: Verdict, entry: Connection | null, askable = true): string[] {
+export function differences(
+  golden: GoldenPacket, verdict: Verdict, entry: Connection | null, askable = true, delayMs = 0,
+): string[] {
   const found: string[] = []
   const expect = (what: string, ours: unknown, kernels: unknown): void => {
     if (ours !== kernels) found.push(`${what} ${JSON.stringify(ours)}, kernel ${JSON.stringify(kernels)}`)
@@ -47,7 +50,7 @@ export function differences(golden: GoldenPacket, verdict: Verdict, entry: Conne
   compareReason(golden, verdict, found)
   if (golden.ct === undefined || !askable) return found
   expect('entry', entry !== null, golden.ct !== null)
-  if (entry && golden.ct !== null) compareEntry(golden, entry, expect)
+  if (entry && golden.ct !== null) compareEntry(golden, entry, expect, SLACK_MS + delayMs)
   return found
 }
 
@@ -61,12 +64,13 @@ function compareReason(golden: GoldenPacket, verdict: Verdict, found: string[]):
 
 type Expect = (what: string, ours: unknown, kernels: unknown) => void
 
-function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect): void {
+/** @param highMs by how much the kernel may read higher */
+function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect, highMs: number): void {
   expect('assured', entry.assured, golden.assured)
   expect('seen reply', entry.seenReply, golden.seen_reply)
   if (entry.tcpState !== null || golden.tcp_state !== undefined) expect('tcpState', entry.tcpState, golden.tcp_state)
   if (entry.sctpState !== null || golden.sctp_state !== undefined) expect('sctpState', entry.sctpState, golden.sctp_state)
-  compareTimeout(golden, entry, expect)
+  compareTimeout(golden, entry, expect, highMs)
   if (golden.entry) {
     expect('status', entry.status.join(), golden.entry.status.filter(bit => bit !== 'HELPER').join())
     for (const [direction, tuple] of [['original', golden.entry.orig], ['reply', golden.entry.reply]] as const) {
@@ -79,6 +83,11 @@ function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect): 
       expect('bytes', [entry.bytes?.original, entry.bytes?.reply].join(), golden.entry.bytes?.join())
     }
   }
+  if (golden.entry?.zone !== undefined || entry.zone !== 0) expect('zone', entry.zone, golden.entry?.zone ?? 0)
+  if (golden.entry?.vtag && entry.verificationTags) {
+    expect('tags', [entry.verificationTags.original, entry.verificationTags.reply].join(), golden.entry.vtag.join())
+  }
+  compareStream(golden, entry, expect, highMs)
   if (golden.window?.orig && entry.tcp) compareWindow(golden.window as Required<GoldenPacket>['window'], entry, expect)
 }
 
@@ -86,16 +95,23 @@ function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect): 
  * The kernel counts in ticks and is asked a moment later; beyond that the timeouts must be equal. Where the recording
  * says that ticks fell between packet and question (`late`) it may read lower, by a second at most.
  */
-function compareTimeout(golden: GoldenPacket, entry: Connection, expect: Expect): void {
+function compareTimeout(golden: GoldenPacket, entry: Connection, expect: Expect, highMs: number): void {
   const exact = golden.window?.timeout_ms
   const slack = golden.late ? LATE_MS : SLACK_MS
   if (exact !== undefined) {
     const lower = entry.timeoutMs - exact
-    if (lower > (golden.late ? LATE_MS : SLACK_MS) || lower < -SLACK_MS) expect('timeoutMs', entry.timeoutMs, exact)
+    if (lower > slack || lower < -highMs) expect('timeoutMs', entry.timeoutMs, exact)
   } else if (golden.timeout != null) {
-    const [least, most] = [entry.timeoutMs - slack, entry.timeoutMs + SLACK_MS].map(ms => Math.floor(ms / 1000))
+    const [least, most] = [entry.timeoutMs - slack, entry.timeoutMs + highMs].map(ms => Math.floor(ms / 1000))
     if (golden.timeout < least || golden.timeout > most) expect('timeout', entry.timeoutMs / 1000, golden.timeout)
   }
+}
+
+function compareStream(golden: GoldenPacket, entry: Connection, expect: Expect, highMs: number): void {
+  const kernels = golden.window?.stream_in_ms
+  if (kernels === undefined || entry.streamInMs === null) return
+  const late = entry.streamInMs - Math.max(0, kernels)
+  if (late > (golden.late ? LATE_MS : SLACK_MS) || late < -highMs) expect('stream in ms', entry.streamInMs, kernels)
 }
 
 function compareWindow(window: Required<GoldenPacket>['window'], entry: Connection, expect: Expect): void {

@@ -25,6 +25,14 @@ export interface GoldenSide {
   readonly flags: readonly string[]
 }
 
+/** An event since the packet before. */
+export interface GoldenEvent {
+  readonly event: string
+  readonly ct?: number
+  readonly status?: readonly string[]
+  readonly tcp_state?: string
+}
+
 /** One packet's answer. */
 export interface GoldenPacket {
   readonly index: number
@@ -43,13 +51,15 @@ export interface GoldenPacket {
   readonly seen_reply?: boolean
   readonly timeout?: number | null
   readonly late?: boolean
-  readonly events?: readonly { event: string; ct?: number }[]
+  readonly events?: readonly GoldenEvent[]
   readonly entry?: {
     readonly status: readonly string[]
     readonly orig: GoldenTuple
     readonly reply: GoldenTuple
     readonly packets?: readonly [number, number]
     readonly bytes?: readonly [number, number]
+    readonly zone?: number
+    readonly vtag?: readonly [number, number]
   }
   readonly window?: {
     readonly timeout_ms: number

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { constants, deflateRawSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
-import { crc32 } from '../../src/capture/crc32.js'
+import { crc32 } from '../../src/crc32.js'
 import { gunzip } from '../../src/capture/gzip.js'
 import { Window } from '../../src/capture/window.js'
 import {

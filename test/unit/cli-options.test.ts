@@ -149,7 +149,7 @@ const TCP: Connection = {
   reply: { family: 4, protocol: 6, src: '192.0.2.9', dst: '10.0.0.1', sport: 80, dport: 1000 },
   zone: 0, mark: 0, status: ['CONFIRMED'], assured: false, seenReply: true, timeoutMs: 60_000, helper: null, master: null,
   tcpState: 'SYN_RECV', sctpState: null, tcp: null, packets: null, bytes: null,
-  zoneDirection: 'both', labels: null, start: null, stop: null, history: null, connState: null,
+  zoneDirection: 'both', labels: null, verificationTags: null, streamInMs: null, start: null, stop: null, history: null, connState: null,
 }
 const UDP6: Connection = {
   ...TCP, id: 2, tcpState: null,
@@ -225,7 +225,7 @@ class FakeTracker implements CommandTracker {
   statistics(): Statistics {
     return {
       packets: this.packets, states: { NEW: this.packets, ESTABLISHED: 0, RELATED: 0, INVALID: 0, UNTRACKED: 0, none: 0 },
-      reasons: {}, protocols: {}, entries: 2, maxConnections: 10, offloadedChecksums: this.packets,
+      reasons: {}, protocols: {}, entries: 2, inserts: 4, deletes: 1, maxConnections: 10, offloadedChecksums: this.packets,
       counters: {
         found: 0, invalid: 0, insert: 0, insert_failed: 0, drop: 0, early_drop: 0, error: 0, search_restart: 0,
         clash_resolve: 0, chaintoolong: 0,

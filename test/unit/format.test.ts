@@ -377,7 +377,7 @@ const TCP_CONNECTION: Connection = {
     last: { index: 3, direction: 'original', seq: 1, ack: 2, end: 3, window: 502, scale: 7, flags: [] },
   },
   packets: { original: 3, reply: 2 }, bytes: { original: 180, reply: 112 },
-  zoneDirection: 'both', labels: null, start: null, stop: null, history: null, connState: null,
+  zoneDirection: 'both', labels: null, verificationTags: null, streamInMs: null, start: null, stop: null, history: null, connState: null,
 }
 const UDP_CONNECTION: Connection = {
   ...TCP_CONNECTION, id: 8, assured: false, seenReply: false, status: ['CONFIRMED'], timeoutMs: 29_000,
@@ -490,7 +490,7 @@ describe('conntrack -E', () => {
 })
 
 const STATISTICS: Statistics = {
-  packets: 120, entries: 3, maxConnections: 1000, offloadedChecksums: 0,
+  packets: 120, entries: 3, inserts: 5, deletes: 2, maxConnections: 1000, offloadedChecksums: 0,
   states: { NEW: 10, ESTABLISHED: 100, RELATED: 0, INVALID: 5, UNTRACKED: 0, none: 5 },
   reasons: { 'tcp-flags': 5, 'not-ip': 5 }, protocols: { 6: 110, 253: 5 },
   counters: {

@@ -123,7 +123,7 @@ describe('options', () => {
   })
 
   test('sysctls start with their defaults', () => {
-    const tracker = make()
+    const tracker = createTracker()
     for (const [name, { initial }] of Object.entries(SYSCTLS)) expect(tracker.sysctl(name), name).toBe(initial)
   })
 
