@@ -240,7 +240,8 @@ function unwalkable(p: Packet, available: u32, total: u32): bool {
  * version nor lengths nor checksum of the quoted header.
  *
  * @param available bytes of the quote
- * @returns offset of the transport header with its protocol in the low byte (offset << 8 | protocol), or 0
+ * @returns offset of the transport header with its protocol in the low byte (offset << 8 | protocol), or 0; behind the
+ * quote's end where an IPv6 extension header says it is longer than that
  */
 export function quotedTransport(at: u32, family: u32, available: u32): u32 {
   if (family == 4) {
@@ -258,5 +259,5 @@ export function quotedTransport(at: u32, family: u32, available: u32): u32 {
     i += extensionLength(next, at + i)
     next = following
   }
-  return next == NEXT_NONE || i > available ? 0 : i << 8 | next
+  return next == NEXT_NONE ? 0 : i << 8 | next
 }
