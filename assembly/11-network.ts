@@ -96,7 +96,7 @@ function readIpv6(p: Packet, captured: u32, wire: u32): bool {
   if (next == NEXT_HOP_BY_HOP && !hopByHopParses(at, available)) {
     return discard(p, available < total ? REASON_CUT_SHORT : REASON_IP_MALFORMED)
   }
-  return walkExtensions(p, next, available, total)
+  return walkExtensions(p, next, available, total, false)
 }
 
 /**
@@ -143,32 +143,30 @@ function zeros(at: u32, length: u32): bool {
 /**
  * Skips extension headers up to the transport protocol: hop-by-hop, routing, fragment, AH, destination options. ESP and
  * all others are the protocol. "No next header" and a chain that cannot be walked are INVALID.
+ *
+ * @param reassembled reassembly has seen a fragment header: it looks at the first one only, the tracker at all others
  */
-function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool {
+function walkExtensions(p: Packet, next: u32, available: u32, total: u32, reassembled: bool): bool {
   const at = p.network
   let i: u32 = IPV6_HEADER
   for (let n: u32 = 0; n < MAX_EXTENSIONS; n++) {
     if (!isExtension(next)) break
-    const needed: u32 = next == NEXT_FRAGMENT ? 8 : 2
-    if (i + needed > available) return unwalkable(p, available, total)
-    const following: u32 = load<u8>(at + i)
-    if (next == NEXT_FRAGMENT) {
-      const field = be16(at + i + 2)
-      // The only fragment of its datagram needs no queue, unless it disturbs one.
-      if (field & 0xfff9 || isPending(p, at + i)) {
-        const taken = takeFragment(p, i, field, available, total)
-        if (taken != FRAGMENT_PASSES) return taken == FRAGMENT_COMPLETES || (taken == FRAGMENT_HELD && discard(p, REASON_FRAGMENT_HELD))
-        if (field & 0xfff8) return invalid(p, REASON_FRAGMENT_NOT_FIRST)
-      } else {
-        p.networkLength -= 8 // Linux takes its header out, it is not counted
-      }
+    if (next == NEXT_FRAGMENT && !reassembled) {
+      reassembled = true
+      const taken = takeFragment(p, i, available, total)
+      if (taken == FRAGMENT_HELD) return discard(p, REASON_FRAGMENT_HELD)
+      if (taken != FRAGMENT_PASSES) return taken == FRAGMENT_COMPLETES
     }
+    if (i + readOf(next) > available) return unwalkable(p, available, total)
+    const following: u32 = load<u8>(at + i)
+    if (next == NEXT_FRAGMENT && be16(at + i + 2) & 0xfff8) return invalid(p, REASON_FRAGMENT_NOT_FIRST)
     i += extensionLength(next, at + i)
     next = following
   }
   p.ownProtocol = u8(next)
   if (next == NEXT_NONE) return invalid(p, REASON_IPV6_HEADER_CHAIN)
-  if (i > total) return unwalkable(p, available, total)
+  // A last header that is longer than the packet leaves nothing to the protocol: enough for those without ports.
+  i = min(i, total)
   if (i > available) return discard(p, REASON_CUT_SHORT)
   setTransport(p, i, available, total)
   return true
@@ -178,31 +176,62 @@ function walkExtensions(p: Packet, next: u32, available: u32, total: u32): bool 
  * Gives a fragment to reassembly. A first one whose headers are not all in it is not touched: TCP must have 20 bytes,
  * UDP and ICMPv6 8, others 1.
  */
-function takeFragment(p: Packet, fragment: u32, field: u32, available: u32, total: u32): u32 {
-  if (field & 0xfff8) p.ownProtocol = load<u8>(p.network + fragment)
-  else if (!firstHeaders(p, fragment, available, total)) return FRAGMENT_PASSES
+function takeFragment(p: Packet, fragment: u32, available: u32, total: u32): u32 {
+  const header = p.network + fragment
+  if (fragment + 8 > available && available < total) return refuse(p, REASON_CUT_SHORT)
+  const first = fragment + 4 <= total && (be16(header + 2) & 0xfff8) == 0
+  if (first && !firstHeaders(p, fragment, available, total)) return FRAGMENT_PASSES
+  if (fragment + 8 > total) {
+    // Linux drops it, unless the packet is nothing but its header or a header before says that it ends behind it.
+    return fragment > total || total == IPV6_HEADER ? FRAGMENT_PASSES : refuse(p, REASON_IP_MALFORMED)
+  }
+  // The only fragment of its datagram needs no queue, if there is something in it. Linux takes its header out: it is not
+  // counted.
+  if (first && (be16(header + 2) & 1) == 0 && fragment + 8 < total && !isPending(p, header)) {
+    p.networkLength -= 8
+    p.ownTransport = 0
+    return FRAGMENT_PASSES
+  }
+  if (!first) p.ownProtocol = load<u8>(header)
   const taken = takeIpv6(p, fragment, total, available)
   // The protocol of a datagram is what its first fragment says, behind further extension headers.
-  if (taken == FRAGMENT_COMPLETES) return rewalk(p)
-  return taken
+  return taken == FRAGMENT_COMPLETES ? rewalk(p) : taken
 }
 
-/** Whether a first fragment has its transport header; notes where that is. */
+function refuse(p: Packet, reason: u8): u32 {
+  discard(p, reason)
+  return FRAGMENT_REFUSED
+}
+
+/**
+ * Whether a first fragment has its transport header, and notes where that is; also where its headers lead to none: one
+ * is cut off, says that nothing follows, or is that of a fragment which is not the first.
+ */
 function firstHeaders(p: Packet, fragment: u32, available: u32, total: u32): bool {
   const at = p.network
   let next: u32 = load<u8>(at + fragment)
   let i = fragment + 8
   for (let n: u32 = 0; n < MAX_EXTENSIONS && isExtension(next); n++) {
-    if (i + 2 > available) return false
+    p.ownProtocol = u8(next)
+    if (i + readOf(next) > total) return true
+    if (i + readOf(next) > available) return false
+    if (next == NEXT_FRAGMENT && be16(at + i + 2) & 0xfff8) return true
     const following: u32 = load<u8>(at + i)
     i += extensionLength(next, at + i)
     next = following
   }
   p.ownProtocol = u8(next)
+  if (next == NEXT_NONE) return true
   const needed: u32 = next == PROTOCOL_TCP ? 20 : next == PROTOCOL_UDP || next == PROTOCOL_ICMPV6 ? 8 : 1
   if (i + needed > total) return false
   if (i + needed <= available) p.ownTransport = p.ownNetwork + i
   return true
+}
+
+/** Bytes of an extension header that must be there to step over it. */
+// @ts-ignore: decorator
+@inline function readOf(next: u32): u32 {
+  return next == NEXT_FRAGMENT ? 4 : 2
 }
 
 /** Walks the headers of a datagram that was put together. */
@@ -210,12 +239,12 @@ function rewalk(p: Packet): u32 {
   const own = p.ownTransport
   const total = p.networkLength
   const available = total - p.transportLength + p.transportCaptured
-  const walked = walkExtensions(p, load<u8>(p.network + 6), available, total)
+  const walked = walkExtensions(p, load<u8>(p.network + 6), available, total, true)
   p.ownTransport = own
   return walked ? FRAGMENT_COMPLETES : FRAGMENT_REFUSED
 }
 
-/** A datagram was put together, and its headers ended its way; `path` and `reason` are set. */
+/** The packet's way ends, at the headers of a whole datagram or before that; `path` and `reason` are set. */
 const FRAGMENT_REFUSED: u32 = 3
 
 // @ts-ignore: decorator
@@ -253,7 +282,7 @@ export function quotedTransport(at: u32, family: u32, available: u32): u32 {
   let next: u32 = load<u8>(at + 6)
   let i: u32 = IPV6_HEADER
   for (let n: u32 = 0; n < MAX_EXTENSIONS && isExtension(next); n++) {
-    if (i + (next == NEXT_FRAGMENT ? 4 : 2) > available) return 0
+    if (i + readOf(next) > available) return 0
     const following: u32 = load<u8>(at + i)
     if (next == NEXT_FRAGMENT && be16(at + i + 2) & 0xfff8) return 0
     i += extensionLength(next, at + i)
