@@ -26,8 +26,10 @@ const USAGE = `npm run fuzz:kernel -- [options]
   --out FOLDER  for the captures of what differs (a temporary one)
   --jobs N      runs at a time (as many as there are processors)`
 
-/** Packets of a run: half a second of the kernel's time. */
+/** Packets of a run at most: half a second of the kernel's time. There are less where every setting is to have one. */
 const RUN = 4000
+/** Packets before the pause, where there is one. */
+const BEFORE_PAUSE = 900
 /** Where more runs than this differ it is one thing over and over. */
 const MAX_SHRUNK = 5
 
@@ -90,7 +92,8 @@ function next(): Run | undefined {
   if (options.run) return theOnly(options.run)
   const group = groups.find(({ taken, wanted }) => taken < wanted)
   if (!group) return undefined
-  const size = Math.min(RUN, group.wanted - group.taken)
+  const share = Math.ceil(group.wanted / group.settings.length)
+  const size = Math.min(RUN, share, group.wanted - group.taken)
   group.taken += size
   return { group, number: group.runs++, size }
 }
@@ -122,7 +125,7 @@ async function fuzz({ group, number, size }: Run): Promise<void> {
 function make({ name, kinds }: Group, number: number, { pause = false }: NamedSetting): Sent[] {
   const own = Math.imul(seed, 0x9e3779b1) + number * 2 + Number(name === 'tcp')
   const generator = new PacketGenerator(own, { kinds, incomplete: 40 })
-  return Array.from({ length: RUN }, (_, i) => ({ bytes: generator.next(), later: pause && i >= RUN / 2 }))
+  return Array.from({ length: RUN }, (_, i) => ({ bytes: generator.next(), later: pause && i >= BEFORE_PAUSE }))
 }
 
 /** Prints a difference, reduced if it shows again, and keeps its captures. */
@@ -148,8 +151,9 @@ async function leastText(out: string, setting: NamedSetting, least: readonly Sen
   return `Reduced to ${least.length}:\n${story(least, compared, findings)}`
 }
 
-function settingText({ sysctl = [], notrack = [], drop = [], pause }: NamedSetting): string {
-  const words = [...sysctl, ...notrack.map(match => `notrack '${match}'`), ...drop.map(match => `drop '${match}'`)]
+function settingText({ sysctl = [], notrack = [], drop = [], zone = [], pause }: NamedSetting): string {
+  const matches = Object.entries({ notrack, drop, zone }).flatMap(([name, all]) => all.map(match => `${name} '${match}'`))
+  const words = [...sysctl, ...matches]
   return [words.join(' ') || 'default settings', ...pause ? ['a pause'] : []].join(', ')
 }
 

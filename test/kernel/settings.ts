@@ -3,7 +3,7 @@ import type { Setting } from '../support/oracle.js'
 
 export interface NamedSetting extends Setting {
   readonly name: string
-  /** Half of the packets come after five seconds: streams of UDP, and timeouts that are over. */
+  /** Most of the packets come after five seconds: streams of UDP, and timeouts that are over. */
   readonly pause?: boolean
 }
 
@@ -47,5 +47,7 @@ export const OTHER_SETTINGS: readonly NamedSetting[] = [
   { ...sysctl(NONE.join(' ')), name: 'timeouts of 0' },
   { name: 'notrack', notrack: ['udp dport 81', 'sctp sport 80', 'ip saddr 10.0.0.3', 'tcp dport 80'] },
   { name: 'drop', drop: ['udp dport 81', 'sctp dport 81', 'ip6 daddr 2001:db8:b::2', 'udplite sport 80'] },
+  { name: 'zones', zone: ['ip saddr 10.0.0.1=7', 'ip saddr 10.0.0.2=8', 'ip6 daddr 2001:db8:b::2=7'] },
+  { name: 'zones for ports', zone: ['udp dport 81=1', 'tcp dport 81=1', 'sctp dport 81=1', 'tcp sport 81=1', 'sctp sport 81=1'] },
   { name: 'drop, checksum=0', sysctl: ['checksum=0'], drop: ['ip saddr 10.0.0.2'] },
 ]

@@ -11,6 +11,9 @@ import type { NamedSetting } from './settings.js'
 /** A difference that shows once in so many runs of the same packets is found again. */
 const ATTEMPTS = 3
 
+/** Bytes of a packet that are printed; the capture has the others. */
+const MAX_HEX = 160
+
 /**
  * Shortens the packets of a run.
  *
@@ -72,7 +75,7 @@ export function story(packets: readonly Sent[], recorded: readonly GoldenPacket[
     const finding = findings.find(({ golden }) => golden.index === i)
     return [
       `${String(i + 1).padStart(4)}  ${later && !packets[i - 1]?.later ? '(after a pause) ' : ''}${packetText(bytes)}`,
-      `      ${hex(bytes)}`,
+      `      ${hex(bytes.subarray(0, MAX_HEX))}${bytes.length > MAX_HEX ? ' ...' : ''}`,
       ...golden ? [`      kernel: ${kernelSays(golden)}`] : [],
       ...finding ? [`      tracker: ${trackerSays(finding.verdict)}`, ...finding.differences.map(text => `      DIFFERS: ${text}`)] : [],
     ]

@@ -13,6 +13,8 @@ export interface Setting {
   /** Matches as nft has them. */
   readonly notrack?: readonly string[]
   readonly drop?: readonly string[]
+  /** `MATCH=NUMBER` */
+  readonly zone?: readonly string[]
 }
 
 /** What the oracle needs and does not find; `null` for nothing. */
@@ -36,7 +38,8 @@ export function whatIsMissing(): string | null {
  * @param paced waits between packets as the capture's times have it; else none waits
  */
 export async function askKernel(path: string, output: string, setting: Setting = {}, paced = false): Promise<Recording> {
-  const options = Object.entries({ sysctl: setting.sysctl, notrack: setting.notrack, drop: setting.drop })
+  const { sysctl, notrack, drop, zone } = setting
+  const options = Object.entries({ sysctl, notrack, drop, zone })
     .flatMap(([name, values = []]) => values.flatMap(value => [`--${name}`, value]))
   const pace = ['--pace', paced ? 'real' : 'none']
   await promisify(execFile)('python3', [ORACLE, 'replay', path, '-o', output, '--window', '--full', ...pace, ...options])
