@@ -181,9 +181,13 @@ function takeFragment(p: Packet, fragment: u32, available: u32, total: u32): u32
   if (fragment + 8 > available && available < total) return refuse(p, REASON_CUT_SHORT)
   const first = fragment + 4 <= total && (be16(header + 2) & 0xfff8) == 0
   if (first && !firstHeaders(p, fragment, available, total)) return FRAGMENT_PASSES
-  if (fragment + 8 > total) return refuse(p, REASON_IP_MALFORMED)
-  // The only fragment of its datagram needs no queue. Linux takes its header out: it is not counted.
-  if (first && (be16(header + 2) & 1) == 0 && !isTaken(p, header)) {
+  if (fragment + 8 > total) {
+    // Linux drops it, unless the packet is nothing but its header or a header before says that it ends behind it.
+    return fragment > total || total == IPV6_HEADER ? FRAGMENT_PASSES : refuse(p, REASON_IP_MALFORMED)
+  }
+  // The only fragment of its datagram needs no queue, if there is something in it. Linux takes its header out: it is not
+  // counted.
+  if (first && (be16(header + 2) & 1) == 0 && fragment + 8 < total && !isTaken(p, header)) {
     p.networkLength -= 8
     p.ownTransport = 0
     return FRAGMENT_PASSES
@@ -265,7 +269,8 @@ function unwalkable(p: Packet, available: u32, total: u32): bool {
  * version nor lengths nor checksum of the quoted header.
  *
  * @param available bytes of the quote
- * @returns offset of the transport header with its protocol in the low byte (offset << 8 | protocol), or 0
+ * @returns offset of the transport header with its protocol in the low byte (offset << 8 | protocol), or 0; behind the
+ * quote's end where an IPv6 extension header says it is longer than that
  */
 export function quotedTransport(at: u32, family: u32, available: u32): u32 {
   if (family == 4) {
@@ -283,5 +288,5 @@ export function quotedTransport(at: u32, family: u32, available: u32): u32 {
     i += extensionLength(next, at + i)
     next = following
   }
-  return next == NEXT_NONE || i > available ? 0 : i << 8 | next
+  return next == NEXT_NONE ? 0 : i << 8 | next
 }

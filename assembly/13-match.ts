@@ -11,6 +11,7 @@ import {
 import { be16 } from './10-link'
 
 const PROTOCOL_DCCP: u32 = 33
+const PROTOCOL_AH: u32 = 51
 const PROTOCOL_SCTP: u32 = 132
 
 /** How many matches each list has. */
@@ -84,7 +85,7 @@ function firstMatch(p: Packet, list: u32, n: u32): u32 {
 
 function matches(p: Packet, at: u32, source: v128, destination: v128): bool {
   const m = changetype<Match>(at)
-  if (m.protocol != 256 && m.protocol != u32(p.ownProtocol)) return false
+  if (m.protocol != 256 && m.protocol != protocolForRules(p)) return false
   if (m.family && m.family != u32(p.ownFamily)) return false
   if (m.vlan != ANY && m.vlan != p.vlan) return false
   if (m.dscp != ANY && u32(m.dscp) != codePoint(p)) return false
@@ -99,14 +100,35 @@ function matches(p: Packet, at: u32, source: v128, destination: v128): bool {
   return !v128.any_true(v128.and(v128.xor(value, v128.load(at)), v128.load(at + 16)))
 }
 
+/** Of IPv6 packets with AH rules see AH and no ports, though tracking looks behind it. */
+function protocolForRules(p: Packet): u32 {
+  if (p.ownFamily == 4) return p.ownProtocol
+  let next: u32 = load<u8>(p.network + 6)
+  // The headers before the transport part were walked once: they are there.
+  for (let at = p.network + 40; at < p.transport; ) {
+    if (next == PROTOCOL_AH) return PROTOCOL_AH
+    const size: u32 = next == 44 ? 8 : (u32(load<u8>(at + 1)) + 1) << 3
+    next = load<u8>(at)
+    at += size
+  }
+  return p.ownProtocol
+}
+
 function portsMatch(p: Packet, m: Match): bool {
-  const protocol: u32 = p.ownProtocol
+  const protocol = protocolForRules(p)
   const hasPorts = protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP || protocol == PROTOCOL_UDPLITE ||
     protocol == PROTOCOL_SCTP || protocol == PROTOCOL_DCCP
-  if (!hasPorts || !p.transport || p.transportCaptured < 4) return false
-  const sport = be16(p.transport)
-  const dport = be16(p.transport + 2)
-  return sport >= m.sportFrom && sport <= m.sportTo && dport >= m.dportFrom && dport <= m.dportTo
+  if (!hasPorts || !p.transport) return false
+  return portMatches(p, 0, m.sportFrom, m.sportTo) && portMatches(p, 2, m.dportFrom, m.dportTo)
+}
+
+/** The port at `at` of the transport header is within bounds; one that is not asked for need not be there. */
+// @ts-ignore: decorator
+@inline function portMatches(p: Packet, at: u32, from: u16, to: u16): bool {
+  if (from == 0 && to == 0xffff) return true
+  if (p.transportCaptured < at + 2) return false
+  const port = be16(p.transport + at)
+  return port >= from && port <= to
 }
 
 /** Differentiated services code point (RFC 2474). */

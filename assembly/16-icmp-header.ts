@@ -75,9 +75,10 @@ function readQuote(p: Packet, skip: u32): void {
   const family: u32 = p.ownFamily
   const found = quotedTransport(quote, family, available)
   const protocol = found & 0xff
-  const offset = found >> 8
+  const cut = p.transportCaptured < p.transportLength
+  // Behind the end there is nothing, as in a packet of its own: enough for protocols without ports.
+  const offset = cut ? found >> 8 : min(found >> 8, available)
   if (!found || offset + tupleBytes(protocol) > available) {
-    const cut = p.transportCaptured < p.transportLength
     return cut ? end(p, PATH_NONE, REASON_CUT_SHORT) : end(p, PATH_ERROR, REASON_ICMP_ERROR_QUOTE)
   }
   if (!makeKey(p, quote, family, quote + offset, protocol, available - offset)) return end(p, PATH_ERROR, REASON_ICMP_ERROR_QUOTE)

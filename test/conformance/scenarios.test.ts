@@ -4,12 +4,12 @@
  * window variable.
  */
 import { readdirSync, readFileSync } from 'node:fs'
-import { createTracker, type PacketMatch, type Tracker, type ZoneRule } from 'conntrack-wasm'
+import { createTracker, type Tracker } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
 import { EventComparison } from '../support/compare-events.js'
 import { differences, entryOf, isAskable } from '../support/compare.js'
 import { readRecording, SHARED, sharedIsThere, type GoldenPacket } from '../support/golden.js'
-import { settingsOf } from '../support/replay.js'
+import { matchOf, settingsOf, zoneOf } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
@@ -48,9 +48,9 @@ function play(name: string): { packets: number; differences: string[] } {
   const scenario = JSON.parse(readFileSync(new URL(`oracle/scenarios/${name}.json`, SHARED), 'utf8')) as Scenario
   const tracker = createTracker({
     sysctl: { ...settingsOf(recording), acct: 1 },
-    notrack: recording.options.notrack.map(toMatch),
-    drop: recording.options.drops.map(toMatch),
-    zone: recording.options.zones.map(toZone),
+    notrack: recording.options.notrack.map(matchOf),
+    drop: recording.options.drops.map(matchOf),
+    zone: recording.options.zones.map(zoneOf),
   })
   const events = new EventComparison(tracker)
   const found: string[] = []
@@ -81,18 +81,4 @@ function compare(tracker: Tracker, events: EventComparison, golden: GoldenPacket
 function isLastPiece({ piece = '1/1' }: GoldenPacket): boolean {
   const [number, of] = piece.split('/')
   return number === of
-}
-
-/** `MATCH=N` */
-function toZone(text: string): ZoneRule {
-  const [match, id] = text.split('=')
-  return { ...toMatch(match), id: Number(id) }
-}
-
-/** An nft match as the scenarios have them: `udp dport 53`, `ip saddr 10.0.0.1`, `ip dscp 1`. */
-function toMatch(text: string): PacketMatch {
-  const [what, field, value] = text.split(' ')
-  if (field === 'dscp') return { dscp: Number(value) }
-  if (what === 'ip' || what === 'ip6') return { [field === 'saddr' ? 'src' : 'dst']: value }
-  return { protocol: what, [field]: value }
 }

@@ -78,7 +78,7 @@ function resembleIp(random: Random, data: Uint8Array, at: number): void {
 function damaged(seed: number): Source {
   const random = new Random(seed)
   const tick = clock(random)
-  const generator = new PacketGenerator(seed, 40)
+  const generator = new PacketGenerator(seed, { conversations: 40 })
   return () => {
     const { data, linkType } = wrap(random, generator.next())
     const changed = random.chance(3) ? damage(random, data) : data
@@ -401,7 +401,7 @@ describe(`SEED=${SEED} PACKETS=${PACKETS}`, () => {
 
   test('what a whole packet is wrapped in changes neither verdict nor table', () => {
     const random = new Random(SEED + 4)
-    const generator = new PacketGenerator(SEED + 4, 40)
+    const generator = new PacketGenerator(SEED + 4, { conversations: 40 })
     const [plain, wrapped] = [1, 2].map(() => createTracker({ hashSeed: SEED, maxConnections: 64 }))
     for (let i = 0; i < PACKETS / 8; i++) {
       const packet = generator.next()

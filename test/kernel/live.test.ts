@@ -6,7 +6,6 @@
  * runs of a fraction of a second: its clock ticks, ours does not, so what depends on two seconds having passed could
  * differ by a packet in a longer one.
  */
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,29 +14,16 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { readFrames } from '../support/frames.js'
 import { FragmentGenerator } from '../support/fragment-generator.js'
 import { PacketGenerator } from '../support/generator.js'
-import { readRecording, SHARED, sharedIsThere } from '../support/golden.js'
+import { askKernel, whatIsMissing } from '../support/oracle.js'
 import { rawCapture } from '../support/raw-capture.js'
 import { replay } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
-import { pathToFileURL } from 'node:url'
 
 const missing = whatIsMissing()
 const seed = Number(process.env.SEED ?? 1)
 const packets = Number(process.env.PACKETS ?? 4000)
 const RUN = 4000
 const tally = new Tally(`live kernel, seed ${seed}`)
-
-function whatIsMissing(): string | null {
-  if (process.platform !== 'linux') return 'Linux'
-  if (process.getuid?.() !== 0) return 'root'
-  if (!sharedIsThere) return '../shared with the oracle'
-  try {
-    execFileSync('sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin; command -v nft ip python3'], { stdio: 'ignore' })
-    return null
-  } catch {
-    return 'nftables, iproute2 and Python'
-  }
-}
 
 describe.skipIf(missing)(`the live kernel${missing ? ` (skipped: needs ${missing})` : ''}`, () => {
   const folder = mkdtempSync(join(tmpdir(), 'conntrack-wasm-'))
@@ -58,7 +44,7 @@ describe.skipIf(missing)(`the live kernel${missing ? ` (skipped: needs ${missing
     const sysctl = setting.split(' ').filter(Boolean)
     const path = join(folder, 'random.pcap')
     for (let run = 0; run * RUN < packets; run++) {
-      const generator = new PacketGenerator(seed + settings.indexOf(setting) + run * settings.length)
+      const generator = new PacketGenerator(seed + settings.indexOf(setting) + run * settings.length, { incomplete: 40 })
       writeFileSync(path, rawCapture(Array.from({ length: Math.min(RUN, packets - run * RUN) }, () => generator.next())))
       await compare(`random packets ${setting}, run ${run + 1}`, path, sysctl)
     }
@@ -85,11 +71,8 @@ describe.skipIf(missing)(`the live kernel${missing ? ` (skipped: needs ${missing
   }, 600_000)
 
   async function compare(name: string, path: string, sysctl: readonly string[]): Promise<void> {
-    const output = join(folder, 'kernel.jsonl')
-    const oracle = new URL('oracle/ctoracle.py', SHARED).pathname
-    const options = sysctl.flatMap(setting => ['--sysctl', setting])
-    execFileSync('python3', [oracle, 'replay', path, '-o', output, '--window', '--full', ...options], { stdio: 'pipe' })
-    const result = replay(createTracker, readRecording(pathToFileURL(output)), await readFrames(path))
+    const recording = await askKernel(path, join(folder, 'kernel.jsonl'), { sysctl })
+    const result = replay(createTracker, recording, await readFrames(path))
     tally.add(name, result.compared, result.differing, result.left)
     expect(result.differences.slice(0, 20)).toEqual([])
     expect(result.compared + result.left).toBeGreaterThan(0)

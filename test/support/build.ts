@@ -35,14 +35,33 @@ export function tcp(at: Endpoints, fields: TcpFields): Uint8Array {
   return ip(at, 6, segment, 16)
 }
 
-/** A UDP datagram of `length` payload bytes. */
-export function udp(at: Endpoints, length = 10): Uint8Array {
-  const datagram = new Uint8Array(8 + length).fill(0x78, 8)
-  const view = new DataView(datagram.buffer)
+/** A UDP datagram of `length` payload bytes; `field` is what its length field says. */
+export function udp(at: Endpoints, length = 10, field = 8 + length): Uint8Array {
+  return ip(at, 17, datagram(at, length, field), 6)
+}
+
+/**
+ * A UDP-Lite datagram.
+ *
+ * @param coverage what its field says: bytes under the checksum, 0 for all
+ * @param sumProtocol the protocol in the pseudo header: 136 by RFC 3828, 17 for Linux 6.18
+ */
+export function udpLite(at: Endpoints, length: number, coverage: number, sumProtocol = 17): Uint8Array {
+  return ip(at, 136, datagram(at, length, coverage), 6, { protocol: sumProtocol, covered: coverage || 8 + length })
+}
+
+function datagram(at: Endpoints, length: number, field: number): Uint8Array {
+  const bytes = new Uint8Array(8 + length).fill(0x78, 8)
+  const view = new DataView(bytes.buffer)
   view.setUint16(0, at.sport ?? 0)
   view.setUint16(2, at.dport ?? 0)
-  view.setUint16(4, datagram.length)
-  return ip(at, 17, datagram, 6)
+  view.setUint16(4, field & 0xffff)
+  return bytes
+}
+
+/** GRE: flags with the version in the lowest three bits, the protocol inside, and what follows. */
+export function gre(at: Endpoints, flags: number, inside: number, rest: ArrayLike<number>): Uint8Array {
+  return ip(at, 47, Uint8Array.of(flags >> 8, flags & 255, inside >> 8, inside & 255, ...Array.from(rest)))
 }
 
 /** An ICMP or ICMPv6 message, by the addresses' version; `rest` is what follows the checksum. */
@@ -59,14 +78,25 @@ export function icmpError(at: Endpoints, type: number, code: number, quoted: Uin
   return icmp(at, type, code, [0, 0, 0, 0, ...quoted.subarray(0, length)])
 }
 
+/** How a checksum is made where it is not made of the whole with the packet's own protocol. */
+interface Summed {
+  readonly protocol: number
+  readonly covered: number
+}
+
 /** An IP packet around a transport part; `checksumAt` is where that has its checksum, -1 for none. */
-export function ip(at: Endpoints, protocol: number, transport: Uint8Array, checksumAt = -1): Uint8Array {
+export function ip(
+  at: Endpoints, protocol: number, transport: Uint8Array, checksumAt = -1,
+  summed: Summed = { protocol, covered: transport.length },
+): Uint8Array {
   const v6 = at.src.includes(':')
   const [src, dst] = [addressBytes(at.src), addressBytes(at.dst)]
   if (checksumAt >= 0) {
-    const pseudo = protocol === 1 ? [] : [...src, ...dst, 0, protocol, transport.length >> 8, transport.length & 255]
-    const sum = checksum([...pseudo, ...transport])
-    new DataView(transport.buffer, transport.byteOffset).setUint16(checksumAt, sum === 0 && protocol === 17 ? 0xffff : sum)
+    const { length } = transport
+    const pseudo = protocol === 1 ? [] : [...src, ...dst, 0, summed.protocol, length >> 8, length & 255]
+    const sum = checksum([...pseudo, ...transport.subarray(0, summed.covered)])
+    const never0 = summed.protocol === 17
+    new DataView(transport.buffer, transport.byteOffset).setUint16(checksumAt, sum === 0 && never0 ? 0xffff : sum)
   }
   const header = new Uint8Array(v6 ? 40 : 20)
   const view = new DataView(header.buffer)
@@ -107,21 +137,29 @@ function addressBytes(address: string): number[] {
   return [...first, ...middle, ...last].flatMap(group => [group >> 8, group & 255])
 }
 
-/** A packet in fragments of `size` bytes, a multiple of eight, with the same identification. */
-export function fragments(packet: Uint8Array, size: number, id: number): Uint8Array[] {
+/**
+ * A packet in fragments of `size` bytes, a multiple of eight, with the same identification. An IPv6 packet's extension
+ * headers are in the fragments, but for `kept` of them (0 or 1), which stands in front of the fragment header.
+ */
+export function fragments(packet: Uint8Array, size: number, id: number, kept = 0): Uint8Array[] {
   const v6 = packet[0] >> 4 === 6
-  const header = v6 ? 40 : (packet[0] & 15) * 4
+  const header = v6 ? 40 + kept * (packet[41] + 1) * 8 : (packet[0] & 15) * 4
   const pieces: Uint8Array[] = []
   for (let at = header; at < packet.length; at += size) {
     const part = packet.subarray(at, at + size)
     const more = at + size < packet.length ? 1 : 0
-    pieces.push(v6 ? fragment6(packet, part, at - header | more, id) : fragment4(packet, header, part, (at - header) / 8 | more << 13, id))
+    const field = v6 ? at - header | more : (at - header) / 8 | more << 13
+    pieces.push((v6 ? fragment6 : fragment4)(packet, header, part, field, id))
   }
   return pieces
 }
 
+/** A fragment; an IPv6 packet that has a fragment header is one. */
 export function isFragment(packet: Uint8Array): boolean {
-  return packet[0] >> 4 === 6 ? packet[6] === 44 : ((packet[6] << 8 | packet[7]) & 0x3fff) !== 0
+  if (packet[0] >> 4 === 4) return ((packet[6] << 8 | packet[7]) & 0x3fff) !== 0
+  let [next, at] = [packet[6], 40]
+  while ([0, 43, 60].includes(next) && at + 2 <= packet.length) [next, at] = [packet[at], at + (packet[at + 1] + 1) * 8]
+  return next === 44
 }
 
 function fragment4(packet: Uint8Array, header: number, part: Uint8Array, field: number, id: number): Uint8Array {
@@ -135,11 +173,13 @@ function fragment4(packet: Uint8Array, header: number, part: Uint8Array, field: 
   return piece
 }
 
-function fragment6(packet: Uint8Array, part: Uint8Array, field: number, id: number): Uint8Array {
-  const piece = Uint8Array.of(...packet.subarray(0, 40), packet[6], 0, field >> 8, field & 255, 0, 0, 0, 0, ...part)
+function fragment6(packet: Uint8Array, header: number, part: Uint8Array, field: number, id: number): Uint8Array {
+  const next = header === 40 ? 6 : 40
+  const fragment = [packet[next], 0, field >> 8, field & 255, 0, 0, 0, 0]
+  const piece = Uint8Array.of(...packet.subarray(0, header), ...fragment, ...part)
   const view = new DataView(piece.buffer)
   view.setUint16(4, piece.length - 40)
-  view.setUint8(6, 44)
-  view.setUint32(44, id)
+  view.setUint8(next, 44)
+  view.setUint32(header + 4, id)
   return piece
 }

@@ -169,7 +169,7 @@ const NOT_IP = '00'
 
 function writeCapture(path: string, packets: readonly Sent[]): void {
   const bytes = packets.map(([, hex]) => Buffer.from(hex, 'hex'))
-  writeFileSync(path, rawCapture(bytes, packets.map(([time]) => BigInt(time))))
+  writeFileSync(path, rawCapture(bytes, i => BigInt(packets[i][0])))
 }
 
 /** Our options for a question to the tools; of the tools' messages, the number of entries shown. */

@@ -3,48 +3,75 @@
  * knows what came before, so that the deep states are reached: TCP numbers are right, slightly off or far off; ICMP
  * errors quote packets that were sent, whole, cut or changed.
  */
-import { fragments, icmp, icmpError, isFragment, tcp, udp, type Endpoints } from './build.js'
+import { fragments, icmp, icmpError, isFragment, type Endpoints } from './build.js'
+import { odd } from './odd.js'
 import { Random } from './random.js'
+import { talkGeneric, talkGre, talkIcmp, talkUdp, talkUdpLite, type Talk, type Talker } from './talk.js'
+import { talkSctp } from './talk-sctp.js'
+import { talkTcp } from './talk-tcp.js'
 
 const HOSTS4 = ['10.0.0.1', '10.0.0.2', '10.0.0.3']
 const HOSTS6 = ['2001:db8:a::1', '2001:db8:b::2', '2001:db8:c::3']
-const FLAGS = ['S', 'SA', 'A', 'A', 'A', 'PA', 'PA', 'FA', 'FA', 'R', 'RA', 'S', 'SA', 'F', '', 'SF', 'PAU', 'SR']
-const OPTIONS: readonly (readonly number[])[] = [
-  [], [], [2, 4, 5, 180], [2, 4, 5, 180, 4, 2, 1, 1], [2, 4, 5, 180, 1, 3, 3, 7], [4, 2, 3, 3, 2], [3, 3, 20],
-  [8, 10, 0, 0, 0, 1, 0, 0, 0, 0], [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0], [5, 2], [3, 0], [0, 4, 2],
-]
 
-/** One side of a conversation, as the generator thinks it stands. */
-interface Side {
-  at: Endpoints
-  next: number
-  acked: number
+/** Who talks, and how often against the others. */
+const TALKERS = {
+  tcp: { weight: 6, talker: talkTcp },
+  udp: { weight: 2, talker: talkUdp },
+  udplite: { weight: 1, talker: talkUdpLite },
+  icmp: { weight: 2, talker: talkIcmp },
+  sctp: { weight: 4, talker: talkSctp },
+  gre: { weight: 1, talker: talkGre },
+  generic: { weight: 1, talker: talkGeneric },
+} satisfies Record<string, { weight: number; talker: Talker }>
+
+/** Protocols that talk, and what may be done with what they say: errors about it, fragments of it, odd headers. */
+export const KINDS = [...Object.keys(TALKERS) as (keyof typeof TALKERS)[], 'error', 'fragment', 'odd'] as const
+export type Kind = (typeof KINDS)[number]
+
+export interface GeneratorOptions {
+  /** Default: all. */
+  readonly kinds?: readonly Kind[]
+  /** Conversations that go on at a time. Default 12. */
+  readonly conversations?: number
+  /** Datagrams of which a fragment may stay missing. Default: any number. */
+  readonly incomplete?: number
 }
 
 /** An endless source of packets. */
 export class PacketGenerator {
   readonly #random: Random
-  readonly #conversations: { kind: 'tcp' | 'udp' | 'echo'; sides: [Side, Side]; step: number }[] = []
+  readonly #kinds: ReadonlySet<Kind>
+  readonly #talkers: readonly Talker[]
+  readonly #talks: Talk[] = []
   readonly #sent: Uint8Array[] = []
   /** Fragments that are still to come. */
   #pieces: Uint8Array[] = []
+  #incomplete: number
 
-  /** @param conversations that go on at a time */
-  constructor(seed: number, conversations = 12) {
+  constructor(seed: number, { kinds = KINDS, conversations = 12, incomplete = Infinity }: GeneratorOptions = {}) {
     this.#random = new Random(seed)
-    for (let i = 0; i < conversations; i++) this.#conversations.push(this.#converse())
+    this.#kinds = new Set(kinds)
+    this.#incomplete = incomplete
+    this.#talkers = Object.entries(TALKERS).flatMap(([name, { weight, talker }]) => (
+      kinds.includes(name as Kind) ? Array<Talker>(weight).fill(talker) : []
+    ))
+    for (let i = 0; i < conversations; i++) this.#talks.push(this.#converse())
   }
 
   /** The next packet. */
   next(): Uint8Array {
     const packet = this.#piece() ?? this.#make()
-    if (packet.length > 60 && !isFragment(packet) && this.#random.chance(25)) {
+    if (this.#may('fragment', 25) && packet.length > 60 && !isFragment(packet)) {
       this.#pieces = this.#fragment(packet)
       return this.#piece() ?? packet
     }
     this.#sent.push(packet)
     if (this.#sent.length > 64) this.#sent.shift()
     return packet
+  }
+
+  #may(kind: Kind, oneIn: number): boolean {
+    return this.#kinds.has(kind) && this.#random.chance(oneIn)
   }
 
   /** A fragment that is still to come; now and then something else comes between. */
@@ -57,85 +84,34 @@ export class PacketGenerator {
     const random = this.#random
     const size = 8 * (1 + random.below(6))
     const id = random.next()
-    const pieces = fragments(packet, size, id)
+    const kept = Number(packet[0] >> 4 === 6 && [0, 43, 60].includes(packet[6]) && packet[41] === 0 && random.chance(2))
+    const pieces = fragments(packet, size, id, kept)
     if (random.chance(3)) pieces.reverse()
+    if (this.#incomplete <= 0) return pieces
+    const whole = pieces.length
     if (random.chance(6)) pieces.push(random.pick(pieces))
-    if (random.chance(6)) pieces.splice(random.below(pieces.length), 1)
-    if (random.chance(6)) pieces.splice(random.below(pieces.length), 0, random.pick(fragments(packet, size + 8, id)))
+    if (pieces.length > 1 && random.chance(6)) pieces.splice(random.below(pieces.length), 1)
+    if (random.chance(6)) pieces.splice(random.below(pieces.length), 0, random.pick(fragments(packet, size + 8, id, kept)))
+    if (random.chance(12)) pieces.push(odd(random, random.pick(pieces)))
+    if (pieces.length !== whole) this.#incomplete--
     return pieces
   }
 
-  #converse() {
+  #converse(): Talk {
     const random = this.#random
     const hosts = random.chance(4) ? HOSTS6 : HOSTS4
     const a = random.below(3)
     const [src, dst] = [hosts[a], hosts[(a + 1 + random.below(2)) % 3]]
-    const [sport, dport] = [1000 + random.below(4), 80 + random.below(2)]
-    const kind = random.pick(['tcp', 'tcp', 'tcp', 'tcp', 'udp', 'echo'] as const)
-    const isn = () => random.chance(3) ? 0xfffff000 + random.below(0x2000) >>> 0 : random.next()
-    const sides: [Side, Side] = [
-      { at: { src, dst, sport, dport }, next: isn(), acked: 0 },
-      { at: { src: dst, dst: src, sport: dport, dport: sport }, next: isn(), acked: 0 },
-    ]
-    return { kind, sides, step: 0 }
+    const at: Endpoints = { src, dst, sport: 1000 + random.below(4), dport: 80 + random.below(2) }
+    return random.pick(this.#talkers)(random, random.chance(50) ? { ...at, dst: src, dport: random.pick([at.sport!, at.dport!]) } : at)
   }
 
   #make(): Uint8Array {
     const random = this.#random
-    const i = random.below(this.#conversations.length)
-    if (random.chance(40)) this.#conversations[i] = this.#converse()
-    if (this.#sent.length > 0 && random.chance(12)) return this.#error()
-    const conversation = this.#conversations[i]
-    const side = random.below(2)
-    if (conversation.kind === 'udp') return udp(conversation.sides[side].at, random.below(20))
-    if (conversation.kind === 'echo') return this.#echo(conversation.sides[side].at)
-    return conversation.step < 3 && !random.chance(6) ? this.#handshake(conversation) : this.#segment(conversation, side)
-  }
-
-  #handshake(conversation: { sides: [Side, Side]; step: number }): Uint8Array {
-    const random = this.#random
-    const [client, server] = conversation.sides
-    const step = conversation.step++
-    const window = random.pick([0, 1000, 5000, 65535])
-    const options = random.pick(OPTIONS)
-    if (step === 0) return tcp(client.at, { flags: 'S', seq: client.next++, window, options })
-    if (step === 1) return tcp(server.at, { flags: 'SA', seq: server.next++, ack: client.next, window, options })
-    return tcp(client.at, { flags: 'A', seq: client.next, ack: server.next, window })
-  }
-
-  #segment(conversation: { sides: [Side, Side]; step: number }, from: number): Uint8Array {
-    const random = this.#random
-    const sender = conversation.sides[from]
-    const receiver = conversation.sides[1 - from]
-    const proper = !random.chance(4)
-    const flags = proper ? random.pick(['A', 'A', 'PA', 'PA', 'FA', 'R']) : random.pick(FLAGS)
-    const payload = flags.includes('P') ? random.pick([1, 10, 500, 1400]) : 0
-    const seq = sender.next + (proper ? 0 : random.pick([-1, 1, -500, 500, 70_000, -70_000, 5_000_000]))
-    const ack = receiver.next + (proper ? -random.pick([0, 0, 0, 1, 500]) : random.pick([0, 1, -1, 2000, -67_000, 9_000_000]))
-    if (proper) sender.next += payload + (flags.includes('F') ? 1 : 0)
-    if (flags.includes('R') || random.chance(60)) conversation.step = 0
-    return tcp(sender.at, {
-      flags, seq, ack: flags.includes('A') || random.chance(2) ? ack : 0, payload,
-      window: random.pick([0, 1, 100, 1000, 5000, 65535]), options: this.#options(receiver),
-    })
-  }
-
-  /** Timestamps, or SACK blocks about what the other side sent. */
-  #options(receiver: Side): readonly number[] {
-    const random = this.#random
-    if (!random.chance(5)) return random.chance(3) ? OPTIONS[8] : []
-    const edge = (by: number) => {
-      const value = receiver.next + by >>> 0
-      return [value >>> 24, value >>> 16 & 255, value >>> 8 & 255, value & 255]
-    }
-    return [1, 1, 5, 10, ...edge(-1000), ...edge(random.pick([0, 1, -500, 800]))]
-  }
-
-  #echo(at: Endpoints): Uint8Array {
-    const random = this.#random
-    const v6 = at.src.includes(':')
-    const types = v6 ? [128, 128, 129, 129, 135, 143, 100, 200] : [8, 8, 0, 0, 13, 14, 9, 30]
-    return icmp(at, random.pick(types), random.chance(8) ? 1 : 0, [0, random.below(2), 0, random.below(5), 1, 2, 3])
+    const i = random.below(this.#talks.length)
+    if (random.chance(40)) this.#talks[i] = this.#converse()
+    const packet = this.#sent.length > 0 && this.#may('error', 12) ? this.#error() : this.#talks[i]()
+    return this.#may('odd', 10) ? odd(random, packet) : packet
   }
 
   /** An ICMP error about something that was sent, to its sender or to somebody else. */
@@ -145,12 +121,22 @@ export class PacketGenerator {
     const v6 = quoted[0] >> 4 === 6
     const [hosts, router] = v6 ? [HOSTS6, '2001:db8:f::254'] : [HOSTS4, '10.0.0.254']
     const sender = v6 ? hosts.find(host => sameAddress(host, quoted.subarray(8, 24))) : quoted.subarray(12, 16).join('.')
-    const dst = random.chance(8) || !sender ? random.pick(hosts) : sender
+    const at = { src: router, dst: random.chance(8) || !sender ? random.pick(hosts) : sender }
     if (random.chance(10)) quoted[random.below(quoted.length)] ^= 1 << random.below(8)
-    const type = v6 ? random.pick([1, 2, 3, 4]) : random.pick([3, 4, 5, 11, 12])
     const length = random.pick([quoted.length, v6 ? 48 : 28, v6 ? 44 : 24, 23, 39, 64])
-    return icmpError({ src: router, dst }, type, random.below(4), quoted, length)
+    if (v6 && random.chance(8)) return redirect(random, at.dst, quoted.subarray(0, length))
+    return icmpError(at, v6 ? random.pick([1, 2, 3, 4]) : random.pick([3, 4, 5, 11, 12]), random.below(4), quoted, length)
   }
+}
+
+/** An ICMPv6 redirect (RFC 4861, section 4.5), link-local with hop limit 255 as it must be, or not. */
+function redirect(random: Random, dst: string, quoted: Uint8Array): Uint8Array {
+  const units = Math.ceil(quoted.length / 8) + 1
+  const option = [random.chance(8) ? 2 : 4, random.chance(8) ? 0 : units, 0, 0, 0, 0, 0, 0, ...quoted]
+  const src = random.chance(6) ? '2001:db8:f::254' : 'fe80::1'
+  const packet = icmp({ src, dst }, 137, random.chance(8) ? 1 : 0, [...Array<number>(36).fill(0), ...option])
+  if (!random.chance(6)) packet[7] = 255
+  return packet
 }
 
 /** Compares the last byte and the third group, in which the hosts differ. */

@@ -1,5 +1,5 @@
 /** A recording of the kernel against the tracker, packet by packet. */
-import type { createTracker as CreateTracker } from 'conntrack-wasm'
+import type { Connection, createTracker as CreateTracker, PacketMatch, Verdict, ZoneRule } from 'conntrack-wasm'
 import { differences, entryOf, isAskable } from './compare.js'
 import type { Frame } from './frames.js'
 import type { GoldenPacket, Recording } from './golden.js'
@@ -11,11 +11,20 @@ export interface Agreement {
   readonly left: number
   readonly differing: number
   readonly differences: readonly string[]
+  /** The packets that differ. */
+  readonly findings: readonly Finding[]
+}
+
+/** A packet about which tracker and kernel differ. */
+export interface Finding {
+  readonly golden: GoldenPacket
+  readonly verdict: Verdict
+  readonly differences: readonly string[]
 }
 
 /** Settings of a recording that the tracker has, by its own names. */
 export function settingsOf(recording: Recording): Record<string, number> {
-  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|gre|sctp|generic|frag6)_.*|checksum)$/
+  const known = /^nf_conntrack_((?:tcp|udp|icmp|icmpv6|gre|sctp|generic|frag6)_.*|checksum|acct)$/
   const settings = Object.entries(recording.config).flatMap(([name, value]) => {
     const match = known.exec(name)
     return match ? [[match[1], value] as const] : []
@@ -24,14 +33,33 @@ export function settingsOf(recording: Recording): Record<string, number> {
   return Object.fromEntries([...settings, ...given.map(([name, value]) => [name, Number(value)] as const)])
 }
 
+/** `MATCH=N` */
+export function zoneOf(text: string): ZoneRule {
+  const [match, id] = text.split('=')
+  return { ...matchOf(match), id: Number(id) }
+}
+
+/** An nft match as the oracle takes them: `udp dport 53`, `ip saddr 10.0.0.1`, `ip dscp 1`. */
+export function matchOf(text: string): PacketMatch {
+  const [what, field, value] = text.split(' ')
+  if (field === 'dscp') return { dscp: Number(value) }
+  if (what === 'ip' || what === 'ip6') return { [field === 'saddr' ? 'src' : 'dst']: value }
+  return { protocol: what, [field]: value }
+}
+
 /** Feeds the packets at the recorded times and compares. */
 export function replay(createTracker: typeof CreateTracker, recording: Recording, frames: readonly Frame[]): Agreement {
   const needing = connectionsThatNeedMore(recording, frames)
-  const tracker = createTracker({ sysctl: settingsOf(recording) })
+  const { notrack, zones, drops } = recording.options
+  const tracker = createTracker({
+    sysctl: settingsOf(recording), notrack: notrack.map(matchOf), zone: zones.map(zoneOf), drop: drops.map(matchOf),
+  })
   const found: string[] = []
-  const sum = { compared: 0, differing: 0, left: 0 }
+  const findings: Finding[] = []
+  const sum = { compared: 0, left: 0 }
+  const delays = new Map<number, number>()
   if (frames.length !== recording.packets.length) found.push(`${frames.length} packets read, ${recording.packets.length} recorded`)
-  for (const golden of recording.packets) {
+  for (const [i, golden] of recording.packets.entries()) {
     const { bytes, linkType, wireLength, packet } = frames[golden.index]
     if (golden.verdict === 'skipped') continue
     const verdict = tracker.track(bytes, { time: BigInt(golden.ts), linkType, originalLength: wireLength })
@@ -40,13 +68,28 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
       continue
     }
     sum.compared++
-    const askable = isAskable(golden, packet)
+    // Of a packet without an entry the oracle asks for that of its tuple in its zone, which the tracker does not tell.
+    const askable = isAskable(golden, packet) && (zones.length === 0 || verdict.connection !== null)
     const entry = verdict.connection !== null ? tracker.entry(0) : packet && askable ? entryOf(tracker, packet) : null
-    const different = differences(golden, verdict, entry, askable)
-    if (different.length > 0) sum.differing++
+    if (golden.ct != null) delays.set(golden.ct, Math.max(delays.get(golden.ct) ?? 0, delayOf(golden, recording.packets[i + 1])))
+    const different = differences(golden, verdict, isOver(entry) ? null : entry, askable, delays.get(golden.ct ?? 0))
+    if (different.length > 0) findings.push({ golden, verdict, differences: different })
     found.push(...different.map(text => `packet ${golden.index + 1} (${golden.verdict}): ${text}`))
   }
-  return { ...sum, differences: found }
+  return { ...sum, differing: findings.length, differences: found, findings }
+}
+
+/**
+ * Milliseconds by which the kernel may have got a packet after its recorded time: the oracle may be interrupted between
+ * taking the time and sending. Timeouts of that connection then start so much later.
+ */
+function delayOf({ late, ts }: GoldenPacket, next: GoldenPacket | undefined): number {
+  return late && next ? (next.ts - ts) / 1e6 : 0
+}
+
+/** With a timeout of 0: the packet had the entry, but the kernel, asked for it afterwards, no longer finds it. */
+function isOver(entry: Connection | null): boolean {
+  return entry?.timeoutMs === 0
 }
 
 /** Ports whose helpers change the timeout of the connections they watch: SIP, Amanda and H.323 RAS over UDP. */

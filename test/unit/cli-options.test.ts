@@ -73,8 +73,7 @@ describe('options of the tracker', () => {
   })
 
   test('--sysctl nf_conntrack_max sizes the table', () => {
-    expect(tracker('--sysctl', 'nf_conntrack_max=1000')).toMatchObject({ maxConnections: 1000, sysctl: {} })
-    expect(tracker()).not.toHaveProperty('maxConnections')
+    expect(tracker('--sysctl', 'nf_conntrack_max=1000')).toMatchObject({ sysctl: { max: 1000 } })
   })
 
   test.each(['tcp_loose', 'tcp_loose=', '=1', 'tcp_loose=yes', 'tcp_loose=1.5', 'tcp loose=1'])(

@@ -141,3 +141,35 @@ function recount(packet: Uint8Array): Uint8Array {
   view.setUint16(10, ~sum & 0xffff)
   return packet
 }
+
+describe('IPv6 fragment headers in odd places', () => {
+  const GRE = 47
+  const atomic = (next: number) => [next, 0, 0, 0, 0, 0, 0, 5]
+  const later = (next: number) => [next, 0, 0, 8, 0, 0, 0, 5]
+  const options = (next: number, units = 0) => [next, units, 1, 4, 0, 0, 0, 0]
+
+  // As Linux 6.18 answered.
+  test.each<[string, number, number[], string, number?]>([
+    ['no byte of it', 44, [], 'ipv6-header-chain'],
+    ['three bytes of it', 44, atomic(GRE).slice(0, 3), 'ip-malformed'],
+    ['half of it: the protocol is there, with nothing in it', 44, atomic(GRE).slice(0, 4), 'NEW', 44],
+    ['half of a later one', 44, later(GRE).slice(0, 4), 'ip-malformed'],
+    ['no byte of it behind options', 60, options(44), 'ip-malformed'],
+    ['options before it that say they are longer than the packet', 60, options(44, 1), 'ipv6-header-chain'],
+    ['the only fragment of nothing', 44, atomic(59), 'fragment-held'],
+    ['the only fragment without a byte of its protocol keeps its header', 44, atomic(GRE), 'NEW', 48],
+    ['with one byte it loses it', 44, [...atomic(GRE), 0], 'NEW', 41],
+    ['a second one stays, and is not reassembled', 44, [...atomic(44), ...atomic(GRE), 0], 'NEW', 49],
+    ['a second one that is later', 44, [...atomic(44), ...later(GRE), 0], 'fragment-not-first'],
+    ['half of a second one', 44, [...atomic(44), ...atomic(GRE).slice(0, 4)], 'NEW', 52],
+    ['options behind it that say they are longer than the packet', 44, [...atomic(60), ...options(GRE, 3)], 'NEW', 56],
+    ['options alone that say so', 60, options(GRE, 3), 'NEW', 48],
+    ['options that say so before ports', 60, options(17, 3), 'transport-short'],
+    ['behind ESP it is none', 50, atomic(GRE), 'NEW', 48],
+  ])('%s', (_, next, headers, expected, bytes) => {
+    const tracker = createTracker({ sysctl: { acct: 1 } })
+    const { state, reason } = tracker.track(ip(AT6, next, Uint8Array.from(headers)))
+    expect(reason ?? state).toBe(expected)
+    if (bytes !== undefined) expect(tracker.entry(0)?.bytes?.original).toBe(bytes)
+  })
+})

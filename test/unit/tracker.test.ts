@@ -621,6 +621,15 @@ describe('matches', () => {
   const sctp = ({ sport = 0, dport = 0, ...at }: Endpoints) =>
     ip(at, 132, Uint8Array.of(sport >> 8, sport & 255, dport >> 8, dport & 255))
 
+  /** An IPv6 packet with one extension header of eight bytes more. */
+  const behind = (type: number, packet: Uint8Array) => {
+    const longer = Uint8Array.of(...packet.subarray(0, 40), packet[6], 0, 1, 4, 0, 0, 0, 0, ...packet.subarray(40))
+    longer[6] = type
+    new DataView(longer.buffer).setUint16(4, longer.length - 40)
+    return longer
+  }
+  const behindAh = (packet: Uint8Array) => behind(51, packet)
+
   test.each<[string, PacketMatch, Uint8Array, Uint8Array]>([
     ['protocol by name', { protocol: 'udp' }, udp(AT), tcp(AT, { flags: 'S' })],
     ['protocol by number', { protocol: 6 }, tcp(AT6, { flags: 'S' }), udp(AT6)],
@@ -640,6 +649,11 @@ describe('matches', () => {
     ['upper end of a range', { dport: '50-53' }, udp(AT), udp({ ...AT, dport: 54 })],
     ['ports of SCTP', { dport: 53 }, sctp(AT), sctp(back(AT))],
     ['ports are for protocols that have them', { dport: '0-65535' }, udp(AT), ip(AT, 47, new Uint8Array(8))],
+    ['a source port that is there, though the destination port is not', { sport: 1000 },
+      ip(AT, 132, Uint8Array.of(3, 232, 0)), ip(AT, 132, Uint8Array.of(3))],
+    ['AH of IPv6, behind which rules do not look', { protocol: 'ah' }, behindAh(udp(AT6)), udp(AT6)],
+    ['ports, but not behind AH', { dport: 53 }, udp(AT6), behindAh(udp(AT6))],
+    ['ports behind other extension headers', { dport: 53 }, behind(60, udp(AT6)), behind(60, behindAh(udp(AT6)))],
     ['everything at once', { protocol: 'udp', src: '10.0.0.0/30', dst: '10.0.0.2', sport: '1-1000', dport: 53 },
       udp(AT), udp({ ...AT, sport: 1001 })],
     ['what is INVALID otherwise', { protocol: 'tcp' }, tcp(AT, { flags: 'SF' }), udp(AT)],
@@ -657,6 +671,17 @@ describe('matches', () => {
     tracker.track(udp(AT))
     expect(tracker.track(icmp(back(AT), 3, 3, [0, 0, 0, 0, ...udp(AT)])).reason).toBe('icmp-error-unknown')
     expect(tracker.track(udp(back(AT)))).toMatchObject({ state: 'NEW', direction: 'original' })
+  })
+
+  test('a quoted IPv6 extension header that is longer than the quote leaves an empty protocol', () => {
+    const tracker = make()
+    tracker.track(ip(AT6, 47, Uint8Array.of(0, 0, 8, 0)))
+    tracker.track(udp(AT6))
+    const beyond = (next: number) => ip(AT6, 43, Uint8Array.of(next, 9, 0, 0, 0, 0, 0, 0))
+    const error = (quoted: Uint8Array) => icmp(back(AT6), 1, 0, [0, 0, 0, 0, ...quoted])
+    expect(tracker.track(error(beyond(47)))).toMatchObject({ state: 'RELATED', direction: 'reply', connection: 1 })
+    expect(tracker.track(error(beyond(17))).reason).toBe('icmp-error-quote')
+    expect(tracker.track(error(beyond(47)).subarray(0, 80), { originalLength: 96 }).reason).toBe('cut-short')
   })
 
   test('drop: the first packet is NEW each time and leaves no connection', () => {

@@ -1,0 +1,47 @@
+/** Asks the kernel of this machine, by the oracle beside the project. */
+import { execFile, execFileSync } from 'node:child_process'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { readRecording, SHARED, sharedIsThere, type Recording } from './golden.js'
+
+const ORACLE = fileURLToPath(new URL('oracle/ctoracle.py', SHARED))
+
+/** What the namespace is set to. */
+export interface Setting {
+  /** `name=value`, names without `nf_conntrack_`. */
+  readonly sysctl?: readonly string[]
+  /** Matches as nft has them. */
+  readonly notrack?: readonly string[]
+  readonly drop?: readonly string[]
+  /** `MATCH=NUMBER` */
+  readonly zone?: readonly string[]
+}
+
+/** What the oracle needs and does not find; `null` for nothing. */
+export function whatIsMissing(): string | null {
+  if (process.platform !== 'linux') return 'Linux'
+  if (process.getuid?.() !== 0) return 'root'
+  if (!sharedIsThere) return '../shared with the oracle'
+  try {
+    execFileSync('sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin; command -v nft && command -v ip && command -v python3'], { stdio: 'ignore' })
+    return null
+  } catch {
+    return 'nftables, iproute2 and Python'
+  }
+}
+
+/**
+ * Sends a capture's packets through the kernel, in a network namespace of their own, so that several may be asked at a
+ * time.
+ *
+ * @param output the file for the recording
+ * @param paced waits between packets as the capture's times have it; else none waits
+ */
+export async function askKernel(path: string, output: string, setting: Setting = {}, paced = false): Promise<Recording> {
+  const { sysctl, notrack, drop, zone } = setting
+  const options = Object.entries({ sysctl, notrack, drop, zone })
+    .flatMap(([name, values = []]) => values.flatMap(value => [`--${name}`, value]))
+  const pace = ['--pace', paced ? 'real' : 'none']
+  await promisify(execFile)('python3', [ORACLE, 'replay', path, '-o', output, '--window', '--full', ...pace, ...options])
+  return readRecording(pathToFileURL(output))
+}
