@@ -24,7 +24,9 @@ const workerdCore: Plugin = {
 }
 
 const shared: Options = { ...common, platform: 'neutral', external: [/^node:/], splitting: true, dts: true }
-const entry = { index: 'src/index.ts', capture: 'src/capture.ts', format: 'src/format.ts', node: 'src/node.ts' }
+const entry = {
+  index: 'src/index.ts', capture: 'src/capture.ts', format: 'src/format.ts', helpers: 'src/helpers/index.ts', node: 'src/node.ts',
+}
 
 export default defineConfig([
   // One build for each module system, so that all entries share one ConntrackError.

@@ -15,7 +15,7 @@ const wasmBytes = {
 const built = (file: string) => new URL(`dist/${file}`, import.meta.url).pathname
 const builtPackage = [
   { find: /^conntrack-wasm$/, replacement: built('index.js') },
-  { find: /^conntrack-wasm\/(capture|format|node)$/, replacement: built('$1.js') },
+  { find: /^conntrack-wasm\/(capture|format|helpers|node)$/, replacement: built('$1.js') },
 ]
 
 /** Unit tests are of the sources. */
@@ -23,6 +23,7 @@ const source = (file: string) => new URL(`src/${file}`, import.meta.url).pathnam
 const sources = [
   { find: /^conntrack-wasm$/, replacement: source('index.ts') },
   { find: /^conntrack-wasm\/(capture|format|node)$/, replacement: source('$1.ts') },
+  { find: /^conntrack-wasm\/helpers$/, replacement: source('helpers/index.ts') },
 ]
 
 const project = (name: string, options: object = {}) => ({

@@ -27,7 +27,8 @@ const ALL_ONES = new Uint8Array(16).fill(255)
 const NO_ADDRESS = new Uint8Array(16)
 const MOST_HELPERS = 255
 const GRE = 47
-const LONGEST_TIMEOUT = 8_589_934
+/** Seconds that 32 bits of Linux's ticks can hold, which is what SIP's may come to. */
+const LONGEST_TIMEOUT = 17_179_869
 
 export class HelperHost {
   /** All helpers, those that only expectations assign included. A helper's number is its place here and one. */

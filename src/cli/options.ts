@@ -4,6 +4,7 @@
  */
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { TrackerOptions } from '../index.js'
+import { allHelpers, HELPER_NAMES, standardHelper, type Helper } from '../helpers/index.js'
 import { withoutPrefix } from '../sysctl.js'
 import type { OutputFlags } from '../format/conntrack.js'
 import { LABEL_FILE } from '../format/labels.js'
@@ -79,7 +80,7 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   dport: { value: 'PORT', commands: ['connections'], help: 'only this destination port' },
   state: { value: 'STATE', commands: ['connections'], help: 'only this TCP state, such as ESTABLISHED' },
   sysctl: { value: 'NAME=VALUE', multiple: true, help: 'set a sysctl; with or without nf_conntrack_' },
-  helper: { value: 'NAME[=PORT,...]', multiple: true, help: 'a protocol helper (not supported yet)' },
+  helper: { value: 'NAME[=PORT,...]', multiple: true, help: `a protocol helper: ${HELPER_NAMES.join(', ')}, or all` },
   notrack: {
     value: 'MATCH', multiple: true,
     help: "packets left untracked: 'proto=udp,dport=53'; also src, dst, sport, dscp, vlan",
@@ -156,7 +157,6 @@ function refuseOptions(values: Values, command: Command): void {
       throw new UsageError(`--${name} is an option of ${commands.join(' and ')}, not of ${command}`)
     }
   }
-  if (values.helper !== undefined) throw new UsageError('--helper is not supported yet')
 }
 
 function invocation(command: Command, capture: string, values: Values): Invocation {
@@ -187,6 +187,7 @@ function trackerOptions(command: Command, detail: boolean, values: Values): Trac
     notrack: texts(values.notrack).map(match => parseMatch('--notrack', match)),
     ...(values.zone === undefined ? {} : { zone: texts(values.zone).map(parseZone) }),
     ...(values.timeout === undefined ? {} : { timeouts: texts(values.timeout).map(parsePolicy) }),
+    ...(values.helper === undefined ? {} : { helpers: texts(values.helper).flatMap(parseHelper) }),
     checksum: parseChecksum(text(values.checksum)),
     explain: detail || command === 'explain',
     ...(values.json === true && (command === 'connections' || command === 'events') ? { history: true } : {}),
@@ -245,6 +246,15 @@ function parsePolicy(policy: string): TimeoutPolicy {
   }
   const match = parseMatch('--timeout', policy.slice(0, at))
   return { ...match, timeouts: Object.fromEntries(timeouts.filter(setting => setting !== null)) }
+}
+
+/** `ftp`, `ftp=21,2121`, or `all`. */
+function parseHelper(text: string): readonly Helper[] {
+  const [name, ports, ...more] = text.split('=')
+  if (name === 'all' && ports === undefined) return allHelpers()
+  const isRight = HELPER_NAMES.includes(name) && more.length === 0 && (ports === undefined || /^\d{1,5}(,\d{1,5})*$/.test(ports))
+  if (!isRight) throw new UsageError(`--helper takes ${HELPER_NAMES.join(', ')}, each with =PORT,... if need be, or all; not '${text}'`)
+  return standardHelper(name, ports?.split(',').map(Number))
 }
 
 function parseChecksum(mode = 'offload'): 'verify' | 'offload' | 'ignore' {

@@ -9,11 +9,12 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { EventComparison } from '../support/compare-events.js'
 import { differences, entryOf, isAskable } from '../support/compare.js'
 import { readRecording, SHARED, sharedIsThere, type GoldenPacket } from '../support/golden.js'
+import { helpersOf } from '../support/helpers.js'
 import { matchOf, settingsOf, zoneOf } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
-  helper: /^(amanda|ftp-|irc|netbios|pptp|sane|sip|tftp)/,
+  helper: /^pptp/,
 }
 
 interface Scenario {
@@ -50,6 +51,7 @@ function play(name: string): { packets: number; differences: string[] } {
     sysctl: { ...settingsOf(recording), acct: 1 },
     notrack: recording.options.notrack.map(matchOf),
     drop: recording.options.drops.map(matchOf),
+    helpers: helpersOf(recording.options.helpers),
     zone: recording.options.zones.map(zoneOf),
   })
   const events = new EventComparison(tracker)

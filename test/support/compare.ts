@@ -72,7 +72,9 @@ function compareEntry(golden: GoldenPacket, entry: Connection, expect: Expect, h
   if (entry.sctpState !== null || golden.sctp_state !== undefined) expect('sctpState', entry.sctpState, golden.sctp_state)
   compareTimeout(golden, entry, expect, highMs)
   if (golden.entry) {
-    expect('status', entry.status.join(), golden.entry.status.filter(bit => bit !== 'HELPER').join())
+    expect('status', entry.status.join(), golden.entry.status.join())
+    expect('helper', entry.helper, golden.entry.helper ?? null)
+    expect('has a master', entry.master !== null, golden.entry.master !== undefined)
     for (const [direction, tuple] of [['original', golden.entry.orig], ['reply', golden.entry.reply]] as const) {
       const { src, dst, protocol, sport, dport, srcKey, dstKey, type, code, id } = entry[direction]
       expect(`${direction} tuple`, [src, dst, protocol, sport ?? srcKey ?? 0, dport ?? dstKey ?? 0, type, code, id].join(),

@@ -31,6 +31,13 @@ export interface GoldenEvent {
   readonly ct?: number
   readonly status?: readonly string[]
   readonly tcp_state?: string
+  /** Of an expectation: */
+  readonly tuple?: GoldenTuple
+  readonly mask?: GoldenTuple
+  readonly master?: GoldenTuple
+  readonly flags?: number
+  readonly class?: number
+  readonly helper?: string
 }
 
 /** One packet's answer. */
@@ -60,6 +67,8 @@ export interface GoldenPacket {
     readonly bytes?: readonly [number, number]
     readonly zone?: number
     readonly vtag?: readonly [number, number]
+    readonly helper?: string
+    readonly master?: GoldenTuple
   }
   readonly window?: {
     readonly timeout_ms: number

@@ -1,0 +1,11 @@
+/** `conntrack-wasm/helpers`: the protocol helpers, and what it takes to write one. */
+export { amanda } from './amanda.js'
+export { defineHelper } from './define.js'
+export { ftp } from './ftp.js'
+export { irc } from './irc.js'
+export { netbiosNs } from './netbios-ns.js'
+export { sane } from './sane.js'
+export { snmp } from './snmp.js'
+export { allHelpers, HELPER_NAMES, standardHelper } from './standard.js'
+export { tftp } from './tftp.js'
+export type * from './helper.js'
