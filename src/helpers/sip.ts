@@ -30,6 +30,8 @@ const EXPECTATION_TIMEOUT = 180
 /** Linux counts timeouts in ticks, with 32 bits; this is a common kernel's rate, and that of the golden answers. */
 const TICKS_PER_SECOND = 250
 
+/** `strictFraming`: a message that claims to be longer would reach around the space of sequence numbers. */
+const MAX_STREAM_MESSAGE = 2 ** 30
 /** `strictFraming`: nothing of this direction is read any more. */
 const UNREADABLE = -1
 
@@ -202,7 +204,7 @@ function inspectFramed({ payload, established, seq, state, direction }: Visit['p
     }
     const end = hasStartLine(rest) ? messageEnd(rest) : 0
     if (end > 0 && end <= rest.length) verdict = handle(rest.subarray(0, end), visit)
-    at = end > 0 ? at + end : UNREADABLE
+    at = end > 0 && end < MAX_STREAM_MESSAGE ? at + end : UNREADABLE
   }
   // What is dropped comes again.
   if (verdict === 'accept') state.next[side] = at < 0 ? UNREADABLE : (seq + at) >>> 0

@@ -744,6 +744,14 @@ describe('strictFraming', () => {
     expect(wrapped.tracker.expected(wrapped.flow)).toEqual(RTP)
   })
 
+  it('a message that claims to be longer than a stream can tell ends the reading', () => {
+    const { tracker, flow } = setUp()
+    const claim = 2 ** 32 - framed(request('OPTIONS', '')).length
+    strict(flow, tracker, framed(request('OPTIONS', ''), 'l: ', () => claim))
+    strict(flow, tracker, message)
+    expect(tracker.expected(flow)).toEqual([])
+  })
+
   it('keeps plain JSON', () => {
     const { tracker, flow } = setUp()
     strict(flow, tracker, message)
