@@ -124,8 +124,9 @@ function open(p: Packet, index: u32, now: i64): void {
 function attachHelper(p: Packet, e: Entry): void {
   clearHelped(e)
   if (expectations) fulfil(p, e)
-  if (!(e.status & STATUS_EXPECTED)) helpedOf(e).helper = u8(helperFor(p))
-  if (helpedOf(e).helper) e.status |= STATUS_HELPER
+  if (e.status & STATUS_EXPECTED) return
+  helpedOf(e).helper = u8(helperFor(p))
+  if (helpedOf(e).helper) e.status |= STATUS_HELPER // what a match gave, not an expectation
 }
 
 function choosePolicy(p: Packet, e: Entry): void {

@@ -6,13 +6,14 @@ import type { Helper } from './helper.js'
 import { irc } from './irc.js'
 import { netbiosNs } from './netbios-ns.js'
 import { sane } from './sane.js'
+import { sip } from './sip.js'
 import { snmp } from './snmp.js'
 import { tftp } from './tftp.js'
 
 type Make = (options: { readonly ports?: readonly number[] }) => Helper | readonly Helper[]
 
 const HELPERS: Readonly<Record<string, Make>> = {
-  amanda, ftp, irc, 'netbios-ns': netbiosNs, sane, snmp, tftp,
+  amanda, ftp, irc, 'netbios-ns': netbiosNs, sane, sip, snmp, tftp,
 }
 
 /** The names that `standardHelper` knows. */
