@@ -76,7 +76,7 @@ class Queue {
   memory: u32
   /** Fragments that its peer had sent with the last one of this queue. */
   distance: u32
-  /** Payload length, 0 until the last fragment is there. */
+  /** Payload length, once the last fragment has said it. */
   length: u32
   /** Highest end seen, and the highest of what is there. */
   highest: u32
@@ -93,7 +93,8 @@ class Queue {
   ecn: u8
   /** Part of a fragment was not captured. */
   cut: u8
-  spare: u8
+  /** The last fragment has said where the end is: at 0, if it was empty. */
+  last: u8
   /** Blocks of its header, and `INDEXES` of indexes behind. */
   header0: u32
   header1: u32
@@ -587,9 +588,10 @@ function ecnDiffers(q: Queue): bool {
 /** Whether a fragment's end agrees with what is known of the datagram's, and notes what it says of that. */
 function endFits(q: Queue, end: u32, more: bool): bool {
   if (more) {
-    if (q.length && end > q.length) return false
+    if (q.last && end > q.length) return false
   } else {
-    if (end < q.highest || (q.length && q.length != end)) return false
+    if (end < q.highest || (q.last && q.length != end)) return false
+    q.last = 1
     q.length = end
   }
   if (end > q.highest) q.highest = end
@@ -702,7 +704,7 @@ function keepHeader(q: Queue, from: u32, length: u32, captured: u32): void {
 }
 
 function isComplete(q: Queue): bool {
-  return q.length != 0 && q.header != 0 && q.eighths == (q.length + 7) >> 3
+  return q.last != 0 && q.header != 0 && q.eighths == (q.length + 7) >> 3
 }
 
 /** Puts the whole datagram in the fragment's place and gives its queue back. Returns where its header starts. */

@@ -25,7 +25,10 @@ export interface TrackerOptions {
   readonly maxConnections?: number
   /** Seed of the table's hash, for reproducible runs; random otherwise, as it must be where others choose the packets. */
   readonly hashSeed?: number | bigint | Uint8Array
-  /** Sysctls by Linux's names without `nf_conntrack_`; see `SYSCTLS`. */
+  /**
+   * Sysctls by Linux's names without `nf_conntrack_`, and `ipfrag_` ones of `net.ipv4`; see `SYSCTLS`. Memory is laid out
+   * for the high thresholds of reassembly that are given here: they can be set no higher later, but to their defaults.
+   */
   readonly sysctl?: Readonly<Record<string, number>>
   /** Packets not to be tracked (the raw table's NOTRACK); 64 matches at most. */
   readonly notrack?: readonly PacketMatch[]
@@ -303,7 +306,11 @@ export class Tracker implements Disposable {
     return this.#sysctl[sysctlName(name)]
   }
 
-  /** Changes a sysctl. Connections that stand keep their timeouts until their next packet. */
+  /**
+   * Changes a sysctl. Connections that stand keep their timeouts until their next packet.
+   *
+   * @throws ConntrackError `unknown-sysctl`, `sysctl-range`
+   */
   setSysctl(name: string, value: number): void {
     this.#enter()
     const known = sysctlName(name)

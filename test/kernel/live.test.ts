@@ -1,6 +1,6 @@
 /**
- * The kernel of this machine and the tracker on the same packets, now: the bundled captures, and random packets from a
- * seed. Needs root on Linux, nftables, and the oracle beside the project; says so where they are missing.
+ * The kernel of this machine and the tracker on the same packets, now: the bundled captures, random packets and random
+ * fragments from a seed. Needs root on Linux, nftables, and the oracle beside the project; says so where they are missing.
  *
  * `SEED` and `PACKETS` choose other random packets and more of them (for each setting). They go through the kernel in
  * runs of a fraction of a second: its clock ticks, ours does not, so what depends on two seconds having passed could

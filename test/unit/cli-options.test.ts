@@ -65,6 +65,10 @@ describe('options of the tracker', () => {
     expect(tracker('--sysctl', setting).sysctl).toEqual({ tcp_loose: 0 })
   })
 
+  test.each(['ipfrag_time=5', 'net.ipv4.ipfrag_time=5', 'net/ipv4/ipfrag_time=5'])('--sysctl %s is ipfrag_time', setting => {
+    expect(tracker('--sysctl', setting).sysctl).toEqual({ ipfrag_time: 5 })
+  })
+
   test('--sysctl is repeatable, the last value of a name counts', () => {
     expect(tracker('--sysctl', 'udp_timeout=5', '--sysctl=acct=1', '--sysctl', 'nf_conntrack_udp_timeout=7').sysctl)
       .toEqual({ udp_timeout: 7, acct: 1 })
