@@ -182,7 +182,7 @@ function takeFragment(p: Packet, fragment: u32, available: u32, total: u32): u32
   const first = fragment + 4 <= total && (be16(header + 2) & 0xfff8) == 0
   if (first && !firstHeaders(p, fragment, available, total)) return FRAGMENT_PASSES
   if (fragment + 8 > total) return refuse(p, REASON_IP_MALFORMED)
-  // The only fragment of its datagram needs no queue, if it is not empty. Linux takes its header out: it is not counted.
+  // The only fragment of a datagram needs no queue, if not empty. Linux takes its header out: it is not counted.
   if (first && (be16(header + 2) & 1) == 0 && total > fragment + 8 && !isTaken(p, header)) {
     p.networkLength -= 8
     p.ownTransport = 0

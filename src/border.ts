@@ -39,7 +39,9 @@ const Region = {
 interface Exports {
   readonly memory: WebAssembly.Memory
   readonly VERSION: WebAssembly.Global
-  createCore(maxConnections: number, batch: number, input: number, fragments4: number, fragments6: number, parts: number): number
+  createCore(
+    maxConnections: number, batch: number, input: number, fragments4: number, fragments6: number, parts: number,
+  ): number
   regionAt(region: number): number
   configure(checksums: number, notrack: number, drop: number, listening: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
@@ -127,8 +129,8 @@ export class Core {
     const exports = instantiate(module)
     const parts = (explain ? WITH_EXPLAIN : 0) | (acct ? WITH_ACCT : 0)
     if (!exports.createCore(maxConnections, batchSize, INPUT_SIZE, ...fragmentBytes, parts)) {
-      const fragments = fragmentBytes[0] + fragmentBytes[1]
-      throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections} and ${fragments} bytes of fragments`)
+      const asked = `maxConnections ${maxConnections} and ${fragmentBytes[0] + fragmentBytes[1]} bytes of fragments`
+      throw new ConntrackError('invalid-argument', `no memory for ${asked}`)
     }
     this.#exports = exports
     this.batchSize = batchSize

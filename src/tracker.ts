@@ -26,8 +26,8 @@ export interface TrackerOptions {
   /** Seed of the table's hash, for reproducible runs; random otherwise, as it must be where others choose the packets. */
   readonly hashSeed?: number | bigint | Uint8Array
   /**
-   * Sysctls by Linux's names without `nf_conntrack_`, and `ipfrag_` ones of `net.ipv4`; see `SYSCTLS`. Memory is laid out
-   * for the high thresholds of reassembly that are given here: they can be set no higher later, but to their defaults.
+   * Sysctls by Linux's names without `nf_conntrack_`, and `ipfrag_` ones of `net.ipv4`; see `SYSCTLS`. Memory is laid
+   * out for the high thresholds of reassembly that are given here, or their defaults: they can be set no higher later.
    */
   readonly sysctl?: Readonly<Record<string, number>>
   /** Packets not to be tracked (the raw table's NOTRACK); 64 matches at most. */
@@ -118,8 +118,9 @@ export class Tracker implements Disposable {
     checkThresholds(this.#sysctl)
     for (const name of Object.keys(this.#most)) this.#most[name] = Math.max(this.#sysctl[name], SYSCTLS[name].initial)
     const fragmentBytes = [this.#most.ipfrag_high_thresh, this.#most.frag6_high_thresh] as const
+    const acct = this.#sysctl.acct === 1
     this.#core = new Core(
-      options.module ?? coreModule, this.#maxConnections, batchSize, this.#explain, this.#sysctl.acct === 1, fragmentBytes)
+      options.module ?? coreModule, this.#maxConnections, batchSize, this.#explain, acct, fragmentBytes)
     for (const [name, value] of sysctl) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
     this.#core.configure(mode, notrack, drop)

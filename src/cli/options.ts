@@ -173,10 +173,13 @@ function trackerOptions(command: Command, detail: boolean, values: Values): Trac
   }
 }
 
+const SETTING =
+  /^(?:net[./]ipv4[./](?=ipfrag_)|(?:net[./]netfilter[./])?(?:nf_conntrack_)?(?!ipfrag_)|)([a-z][a-z0-9_]*)=(-?\d+)$/
+
 /** `--sysctl` values by Linux's names without their prefixes; the last one of a name counts. */
 function parseSysctls(settings: readonly string[]): Record<string, number> {
   return Object.fromEntries(settings.map(setting => {
-    const match = /^(?:net[./]ipv4[./](?=ipfrag_)|(?:net[./]netfilter[./])?(?:nf_conntrack_)?(?!ipfrag_)|)([a-z][a-z0-9_]*)=(-?\d+)$/.exec(setting)
+    const match = SETTING.exec(setting)
     if (match === null) throw new UsageError(`--sysctl takes NAME=VALUE, a whole number, not '${setting}'`)
     return [match[1], Number(match[2])]
   }))

@@ -65,7 +65,9 @@ describe('options of the tracker', () => {
     expect(tracker('--sysctl', setting).sysctl).toEqual({ tcp_loose: 0 })
   })
 
-  test.each(['ipfrag_time=5', 'net.ipv4.ipfrag_time=5', 'net/ipv4/ipfrag_time=5'])('--sysctl %s is ipfrag_time', setting => {
+  test.each([
+    'ipfrag_time=5', 'net.ipv4.ipfrag_time=5', 'net/ipv4/ipfrag_time=5',
+  ])('--sysctl %s is ipfrag_time', setting => {
     expect(tracker('--sysctl', setting).sysctl).toEqual({ ipfrag_time: 5 })
   })
 
