@@ -5,11 +5,11 @@
  * the stages as one packet in that fragment's place.
  *
  * A datagram being put together has a queue: its key, and its payload in chunks of 256 bytes, each with a bit for every
- * eight bytes that are there. An overlap discards the whole queue, as Linux does against evasion; a repetition is dropped
- * alone. What a repetition is, runs decide: fragments that came one behind the other in order, at the end of what was
- * there. One that repeats parts of two runs is an overlap. A queue is given back `ipfrag_time` (IPv4) or `frag6_timeout`
- * (IPv6) after its first fragment, or when its datagram is complete, which is then put together in the staging area
- * and stays there until its group of packets has been tracked.
+ * eight bytes that are there. An overlap discards the whole queue, as Linux does against evasion; a repetition is
+ * dropped alone. What a repetition is, runs decide: fragments that came one behind the other in order, at the end of
+ * what was there. One that repeats parts of two runs is an overlap. A queue is given back `ipfrag_time` (IPv4) or
+ * `frag6_timeout` (IPv6) after its first fragment, or when its datagram is complete, which is then put together in the
+ * staging area and stays there until its group of packets has been tracked.
  *
  * Linux bounds the memory of each family, and so what is held here is what it would hold: see `costOf` for how it
  * counts. While more than the high threshold is in use every fragment is dropped, those of queues that exist too, and
@@ -25,8 +25,8 @@
  */
 import { be16 } from './10-link'
 import {
-  fragmentsAt, Packet, switched, SWITCH_FRAGMENT_DISTANCE, SWITCH_FRAGMENT_IPV4_HIGH, SWITCH_FRAGMENT_IPV6_HIGH, sysctlTimeout,
-  TIMEOUT_FRAGMENT_IPV4, TIMEOUT_FRAGMENT_IPV6,
+  fragmentsAt, Packet, switched, SWITCH_FRAGMENT_DISTANCE, SWITCH_FRAGMENT_IPV4_HIGH, SWITCH_FRAGMENT_IPV6_HIGH,
+  sysctlTimeout, TIMEOUT_FRAGMENT_IPV4, TIMEOUT_FRAGMENT_IPV6,
 } from './01-records'
 import { hashOf, hashWord } from './20-hash'
 
@@ -76,7 +76,7 @@ class Queue {
   memory: u32
   /** Fragments that its peer had sent with the last one of this queue. */
   distance: u32
-  /** Payload length, 0 until the last fragment is there. */
+  /** Payload length, once the last fragment has said it. */
   length: u32
   /** Highest end seen, and the highest of what is there. */
   highest: u32
@@ -93,7 +93,8 @@ class Queue {
   ecn: u8
   /** Part of a fragment was not captured. */
   cut: u8
-  spare: u8
+  /** The last fragment has said where the end is: at 0, if it was empty. */
+  last: u8
   /** Blocks of its header, and `INDEXES` of indexes behind. */
   header0: u32
   header1: u32
@@ -237,7 +238,7 @@ function queueCount(high: u64, least: u32): u32 {
   return u32(high / least) + 2
 }
 
-/** A fragment takes less memory here than Linux counts for it, or up to a twentieth more if it is large and lies badly. */
+/** A fragment takes less memory here than Linux counts for it, at most a twentieth more if it lies badly. */
 function blockCount(ipv4: u64, ipv6: u64): u32 {
   return u32((ipv4 + ipv6) * 17 / (16 * BLOCK)) + 3 * MOST_BLOCKS
 }
@@ -329,7 +330,7 @@ function expire(family: u32, now: i64): void {
 
 // Queues by key
 
-/** Address of the bucket of the datagram that a fragment with this IP header belongs to; its key is the one looked for. */
+/** Makes the key of a fragment's datagram the one that is looked for. Returns the address of its bucket. */
 function lookFor(family: u32, network: u32, identification: u32): u32 {
   const r = reassembly()
   const at = network + (family == 4 ? 12 : 8)
@@ -486,8 +487,8 @@ function leavePeer(number: u32): void {
 }
 
 /**
- * Counts a fragment of a queue's source. If that has sent `ipfrag_max_dist` or more of other datagrams since the last one
- * of this queue, the queue starts anew with this fragment, timer included. Repeated and empty fragments count, those
+ * Counts a fragment of a queue's source. If that has sent `ipfrag_max_dist` or more of other datagrams since the last
+ * one of this queue, the queue starts anew with this fragment, timer included. Repeated and empty fragments count, those
  * refused for lack of memory do not; nor does anything while the setting is 0, and a queue begun then is never checked.
  */
 function countDistance(q: Queue, now: i64): void {
@@ -587,9 +588,10 @@ function ecnDiffers(q: Queue): bool {
 /** Whether a fragment's end agrees with what is known of the datagram's, and notes what it says of that. */
 function endFits(q: Queue, end: u32, more: bool): bool {
   if (more) {
-    if (q.length && end > q.length) return false
+    if (q.last && end > q.length) return false
   } else {
-    if (end < q.highest || (q.length && q.length != end)) return false
+    if (end < q.highest || (q.last && q.length != end)) return false
+    q.last = 1
     q.length = end
   }
   if (end > q.highest) q.highest = end
@@ -702,7 +704,7 @@ function keepHeader(q: Queue, from: u32, length: u32, captured: u32): void {
 }
 
 function isComplete(q: Queue): bool {
-  return q.length != 0 && q.header != 0 && q.eighths == (q.length + 7) >> 3
+  return q.last != 0 && q.header != 0 && q.eighths == (q.length + 7) >> 3
 }
 
 /** Puts the whole datagram in the fragment's place and gives its queue back. Returns where its header starts. */

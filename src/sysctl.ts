@@ -1,6 +1,6 @@
 /**
  * The sysctls of nf_conntrack that mean something outside the kernel: names, Linux's defaults and bounds, and where the
- * core keeps them. Names are Linux's without `net.netfilter.nf_conntrack_`; those of IPv4 reassembly without `net.ipv4.`.
+ * core keeps them. Names are Linux's without `net.netfilter.nf_conntrack_`, or `net.ipv4.` for those of IPv4 reassembly.
  */
 import { ConntrackError } from './errors.js'
 
@@ -113,6 +113,7 @@ export function sysctlValue(name: string, value: unknown): number {
 export function checkThresholds(values: Readonly<Record<string, number>>): void {
   for (const [name, { atLeast }] of Object.entries(SYSCTLS)) {
     if (atLeast === undefined || values[name] >= values[atLeast]) continue
-    throw new ConntrackError('sysctl-range', `sysctl ${name}: ${values[name]} is less than ${atLeast}, ${values[atLeast]}`)
+    const why = `${values[name]} is less than ${atLeast}, ${values[atLeast]}`
+    throw new ConntrackError('sysctl-range', `sysctl ${name}: ${why}`)
   }
 }

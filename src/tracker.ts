@@ -33,7 +33,11 @@ export interface TrackerOptions {
   readonly maxConnections?: number
   /** Seed of the table's hash, for reproducible runs; random otherwise, as it must be where others choose the packets. */
   readonly hashSeed?: number | bigint | Uint8Array
-  /** Sysctls by Linux's names, with or without `nf_conntrack_`; see `SYSCTLS`. */
+  /**
+   * Sysctls by Linux's names, with or without `nf_conntrack_`, and the `ipfrag_` ones of `net.ipv4`; see `SYSCTLS`. Memory
+   * is laid out for `max`, `expect_max` and the high thresholds of reassembly that are given here, or their defaults: they
+   * can be set no higher later.
+   */
   readonly sysctl?: Readonly<Record<string, number>>
   /** Packets not to be tracked (the raw table's NOTRACK); 64 matches at most. */
   readonly notrack?: readonly PacketMatch[]

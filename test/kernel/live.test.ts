@@ -1,6 +1,7 @@
 /**
- * The kernel of this machine and the tracker on the same packets, now: the bundled captures, and random packets from a
- * seed. Needs root on Linux, nftables, and the oracle beside the project; says so where they are missing.
+ * The kernel of this machine and the tracker on the same packets, now: the bundled captures, random packets and random
+ * fragments from a seed. Needs root on Linux, nftables, and the oracle beside the project; says so where they are
+ * missing.
  *
  * `SEED` and `PACKETS` choose other random packets and more of them (for each setting). They go through the kernel in
  * runs of a fraction of a second: its clock ticks, ours does not, so what depends on two seconds having passed could
@@ -53,13 +54,15 @@ describe.skipIf(missing)(`the live kernel${missing ? ` (skipped: needs ${missing
   // Memory that is full stays so until datagrams time out: many short runs.
   const reassembly = [
     { bytes: 4_194_304, distance: 64, largest: 65_000 }, { bytes: 400_000, distance: 3, largest: 20_000 },
-    { bytes: 60_000, distance: 0, largest: 4000 }, { bytes: 15_000, distance: 10, largest: 1000 }, { bytes: 0, distance: 64, largest: 100 },
+    { bytes: 60_000, distance: 0, largest: 4000 }, { bytes: 15_000, distance: 10, largest: 1000 },
+    { bytes: 0, distance: 64, largest: 100 },
   ]
-  test.each(reassembly)('random fragments, high threshold $bytes, distance $distance', async ({ bytes, distance, largest }) => {
+  test.each(reassembly)('random fragments, high threshold $bytes, distance $distance', async setting => {
+    const { bytes, distance, largest } = setting
     const low = Math.min(bytes, 3_145_728)
     const sysctl = [
-      `net.ipv4.ipfrag_low_thresh=${low}`, `net.ipv4.ipfrag_high_thresh=${bytes}`, `net.ipv4.ipfrag_max_dist=${distance}`,
-      `frag6_low_thresh=${low}`, `frag6_high_thresh=${bytes}`,
+      `net.ipv4.ipfrag_low_thresh=${low}`, `net.ipv4.ipfrag_high_thresh=${bytes}`,
+      `net.ipv4.ipfrag_max_dist=${distance}`, `frag6_low_thresh=${low}`, `frag6_high_thresh=${bytes}`,
     ]
     const path = join(folder, 'fragments.pcap')
     const length = bytes ? 100 + Math.round(bytes ** 0.5) : 2000

@@ -143,7 +143,7 @@ function addressBytes(address: string): number[] {
  */
 export function fragments(packet: Uint8Array, size: number, id: number, kept = 0): Uint8Array[] {
   const v6 = packet[0] >> 4 === 6
-  const header = v6 ? 40 + kept * (packet[41] + 1) * 8 : (packet[0] & 15) * 4
+  const header = v6 ? 40 + (kept && (packet[41] + 1) * 8 * kept) : (packet[0] & 15) * 4
   const pieces: Uint8Array[] = []
   for (let at = header; at < packet.length; at += size) {
     const part = packet.subarray(at, at + size)

@@ -7,7 +7,8 @@ import { checksum, fragments, ip, udp, type Endpoints } from './build.js'
 import { Random } from './random.js'
 
 const ENDPOINTS: readonly Endpoints[] = [
-  { src: '10.0.0.1', dst: '10.0.0.2', sport: 1000, dport: 80 }, { src: '10.0.0.2', dst: '10.0.0.1', sport: 80, dport: 1000 },
+  { src: '10.0.0.1', dst: '10.0.0.2', sport: 1000, dport: 80 },
+  { src: '10.0.0.2', dst: '10.0.0.1', sport: 80, dport: 1000 },
   { src: '10.0.0.1', dst: '10.0.0.3', sport: 1001, dport: 80 },
   { src: '2001:db8:a::1', dst: '2001:db8:b::2', sport: 1000, dport: 80 },
   { src: '2001:db8:b::2', dst: '2001:db8:a::1', sport: 80, dport: 1000 },
@@ -48,7 +49,8 @@ export class FragmentGenerator {
     const pieces = fragments(random.chance(3) ? udp(at, length) : ip(at, GENERIC, new Uint8Array(length)), size, id)
     if (pieces.length > 40) return this.#datagram()
     if (random.chance(5)) pieces.push(random.pick(pieces))
-    if (random.chance(8)) pieces.splice(random.below(pieces.length), 0, random.pick(fragments(udp(at, length), size + 8, id)))
+    const other = () => random.pick(fragments(udp(at, length), size + 8, id))
+    if (random.chance(8)) pieces.splice(random.below(pieces.length), 0, other())
     // A fragment that holds a fragment: only the outer one is reassembly's.
     if (random.chance(12) && at.src.includes(':')) return pieces.flatMap(piece => nested(piece, random.below(24)))
     return pieces

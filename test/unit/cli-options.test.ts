@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { PassThrough, Writable } from 'node:stream'
+import type { Helper } from '../../src/helpers/index.js'
 import { describe, expect, test } from 'vitest'
 import { packetBatch, type PacketBatch } from '../../src/batch.js'
 import { explanationText } from '../../src/cli/explain.js'
@@ -65,6 +66,12 @@ describe('options of the tracker', () => {
     'tcp_loose=0', 'nf_conntrack_tcp_loose=0', 'net.netfilter.nf_conntrack_tcp_loose=0', 'net/netfilter/nf_conntrack_tcp_loose=0',
   ])('--sysctl %s is tcp_loose', setting => {
     expect(tracker('--sysctl', setting).sysctl).toEqual({ tcp_loose: 0 })
+  })
+
+  test.each([
+    'ipfrag_time=5', 'net.ipv4.ipfrag_time=5', 'net/ipv4/ipfrag_time=5',
+  ])('--sysctl %s is ipfrag_time', setting => {
+    expect(tracker('--sysctl', setting).sysctl).toEqual({ ipfrag_time: 5 })
   })
 
   test('--sysctl is repeatable, the last value of a name counts', () => {
@@ -143,8 +150,22 @@ describe('options of the tracker', () => {
       expect(usage('classify', 'a.pcap', '--timeout', policy)).toThrow('--timeout takes')
     })
 
-  test('--helper is refused until it is there', () => {
-    expect(usage('classify', 'a.pcap', '--helper', 'ftp')).toThrow('--helper is not supported yet')
+  test.each([[['ftp'], 'ftp 21'], [['ftp=21,2121', 'tftp'], 'ftp 21,2121; tftp 69']])('--helper %j', (given, expected) => {
+    const helpers = tracker(...given.flatMap(text => ['--helper', text])).helpers as readonly Helper[]
+    expect(helpers.map(({ name, ports }) => `${name} ${ports.join()}`).join('; ')).toBe(expected)
+  })
+
+  test('--helper all is every helper on its usual ports', () => {
+    const helpers = tracker('--helper', 'all').helpers as readonly Helper[]
+    expect(helpers.map(({ name }) => name)).toEqual(expect.arrayContaining(['ftp', 'irc', 'sip', 'tftp', 'amanda', 'sane']))
+  })
+
+  test.each(['http', 'ftp=', 'ftp=x', 'ftp=1=2', 'all=1', ''])('--helper %s is a usage error', helper => {
+    expect(usage('classify', 'a.pcap', '--helper', helper)).toThrow('--helper takes')
+  })
+
+  test('--helper with a port that is none is a usage error', () => {
+    expect(usage('classify', 'a.pcap', '--helper', 'ftp=70000')).toThrow(/port/)
   })
 })
 
