@@ -50,13 +50,7 @@ interface Run {
   readonly size: number
 }
 
-const { values: options } = parseArgs({
-  options: {
-    seed: { type: 'string', default: '1' }, tcp: { type: 'string', default: '40000' },
-    other: { type: 'string', default: '20000' }, run: { type: 'string' }, out: { type: 'string' },
-    jobs: { type: 'string', default: String(availableParallelism()) }, help: { type: 'boolean', short: 'h' },
-  },
-})
+const options = readOptions()
 const seed = Number(options.seed)
 const groups: readonly Group[] = [
   { name: 'tcp', kinds: ['tcp'], settings: TCP_SETTINGS, wanted: Number(options.tcp), taken: 0, runs: 0 },
@@ -66,14 +60,33 @@ const byKind = new Map<string, number>()
 const bySetting = new Map<string, number>()
 const total = { compared: 0, notInTime: 0, differing: 0, runsThatDiffer: 0 }
 
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        seed: { type: 'string', default: '1' }, tcp: { type: 'string', default: '40000' },
+        other: { type: 'string', default: '20000' }, run: { type: 'string' }, out: { type: 'string' },
+        jobs: { type: 'string', default: String(availableParallelism()) }, help: { type: 'boolean', short: 'h' },
+      },
+    })
+    for (const name of ['seed', 'tcp', 'other', 'jobs'] as const) {
+      if (!/^\d+$/.test(values[name])) throw new Error(`--${name} ${values[name]}: expected a number`)
+    }
+    return values
+  } catch (error) {
+    return cannotRun(`${error instanceof Error ? error.message : error}\n${USAGE}`)
+  }
+}
+
+function cannotRun(reason: string): never {
+  console.error(`fuzz:kernel cannot run: ${reason}`)
+  process.exit(2)
+}
+
 async function main(): Promise<void> {
   if (options.help) return console.log(USAGE)
   const missing = whatIsMissing()
-  if (missing) {
-    console.error(`fuzz:kernel cannot run: it needs ${missing}.`)
-    process.exitCode = 2
-    return
-  }
+  if (missing) cannotRun(`it needs ${missing}`)
   const started = Date.now()
   await Promise.all(Array.from({ length: Number(options.jobs) }, work))
   summarise((Date.now() - started) / 1000)
@@ -135,8 +148,8 @@ async function tell(
   total.differing += findings.length
   total.runsThatDiffer++
   const [{ golden, differences }] = findings
-  console.log(`\n${name}, seed ${seed}, ${settingText(setting)}: ${findings.length} of ${packets.length} packets differ,`
-    + ` first ${golden.index + 1}: ${differences.join('; ')}`)
+  const many = `${findings.length} of ${packets.length} packets differ, first ${golden.index + 1}`
+  console.log(`\n${name}, seed ${seed}, ${settingText(setting)}: ${many}: ${differences.join('; ')}`)
   if (total.runsThatDiffer > MAX_SHRUNK) return
   const out = join(outFolder(), `seed-${seed}-${name.replace('/', '-')}`)
   cpSync(folder, join(out, 'whole'), { recursive: true })
@@ -152,7 +165,8 @@ async function leastText(out: string, setting: NamedSetting, least: readonly Sen
 }
 
 function settingText({ sysctl = [], notrack = [], drop = [], zone = [], pause }: NamedSetting): string {
-  const matches = Object.entries({ notrack, drop, zone }).flatMap(([name, all]) => all.map(match => `${name} '${match}'`))
+  const matches = Object.entries({ notrack, drop, zone })
+    .flatMap(([name, all]) => all.map(match => `${name} '${match}'`))
   const words = [...sysctl, ...matches]
   return [words.join(' ') || 'default settings', ...pause ? ['a pause'] : []].join(', ')
 }
@@ -185,11 +199,13 @@ function progress(): void {
 
 function summarise(seconds: number): void {
   if (process.stderr.isTTY) process.stderr.write('\r')
-  const rows = (counts: Map<string, number>) => [...counts].sort().map(([name, n]) => `${String(n).padStart(10)}  ${name}`)
+  const row = ([name, n]: readonly [string, number]) => `${String(n).padStart(10)}  ${name}`
+  const rows = (counts: Map<string, number>) => [...counts].sort().map(row)
   console.log(['By setting:', ...rows(bySetting), 'By kind:', ...rows(byKind)].join('\n'))
-  if (total.notInTime > 0) console.log(`${total.notInTime} packets were not compared, as the machine was too slow for them.`)
-  const differing = total.differing === 0 ? 'no differences' : `${total.differing} differ, in ${total.runsThatDiffer} runs`
-  console.log(`fuzz:kernel, seed ${seed}: ${total.compared} packets compared in ${seconds.toFixed(0)} s, ${differing}`)
+  const { compared, notInTime, differing, runsThatDiffer } = total
+  if (notInTime > 0) console.log(`${notInTime} packets were not compared, as the machine was too slow for them.`)
+  const differences = differing === 0 ? 'no differences' : `${differing} differ, in ${runsThatDiffer} runs`
+  console.log(`fuzz:kernel, seed ${seed}: ${compared} packets compared in ${seconds.toFixed(0)} s, ${differences}`)
 }
 
 await main()

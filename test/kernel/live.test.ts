@@ -45,8 +45,10 @@ describe.skipIf(missing)(`the live kernel${missing ? ` (skipped: needs ${missing
     const sysctl = setting.split(' ').filter(Boolean)
     const path = join(folder, 'random.pcap')
     for (let run = 0; run * RUN < packets; run++) {
-      const generator = new PacketGenerator(seed + settings.indexOf(setting) + run * settings.length, { incomplete: 40 })
-      writeFileSync(path, rawCapture(Array.from({ length: Math.min(RUN, packets - run * RUN) }, () => generator.next())))
+      const own = seed + settings.indexOf(setting) + run * settings.length
+      const generator = new PacketGenerator(own, { incomplete: 40 })
+      const length = Math.min(RUN, packets - run * RUN)
+      writeFileSync(path, rawCapture(Array.from({ length }, () => generator.next())))
       await compare(`random packets ${setting}, run ${run + 1}`, path, sysctl)
     }
   })

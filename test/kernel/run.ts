@@ -52,7 +52,7 @@ export async function tryOut(setting: NamedSetting, packets: readonly Sent[]): P
   }
 }
 
-export function writeCapture(folder: string, packets: readonly Sent[]): string {
+function writeCapture(folder: string, packets: readonly Sent[]): string {
   const path = join(folder, 'packets.pcap')
   writeFileSync(path, rawCapture(packets.map(({ bytes }) => bytes), i => packets[i].later ? PAUSE_NS : 0n))
   return path

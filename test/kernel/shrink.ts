@@ -1,4 +1,4 @@
-/** From a run in which tracker and kernel differ to the shortest sequence of packets that shows it, for people to read. */
+/** From a run in which tracker and kernel differ to the shortest sequence of packets that shows it, and its story. */
 import type { Verdict } from 'conntrack-wasm'
 import type { GoldenPacket } from '../support/golden.js'
 import { describePacket, isIcmp } from '../support/packet.js'
@@ -64,21 +64,25 @@ function hosts(bytes: Uint8Array): string {
 
 function innermost(bytes: Uint8Array): Uint8Array {
   const at = bytes[0] >> 4 === 6 ? 40 : (bytes[0] & 15) * 4
-  const error = bytes[0] >> 4 === 6 ? bytes[6] === 58 && bytes[at] < 128 : bytes[9] === 1 && [3, 4, 5, 11, 12].includes(bytes[at])
-  return error && bytes.length >= at + 28 ? bytes.subarray(at + 8) : bytes
+  const error6 = bytes[6] === 58 && bytes[at] < 128
+  const error4 = bytes[9] === 1 && [3, 4, 5, 11, 12].includes(bytes[at])
+  return (bytes[0] >> 4 === 6 ? error6 : error4) && bytes.length >= at + 28 ? bytes.subarray(at + 8) : bytes
 }
 
 /** The packets, a line each, what kernel and tracker say of them, and at the packets that differ how. */
-export function story(packets: readonly Sent[], recorded: readonly GoldenPacket[], findings: readonly Finding[]): string {
+export function story(
+  packets: readonly Sent[], recorded: readonly GoldenPacket[], findings: readonly Finding[],
+): string {
   return packets.flatMap(({ bytes, later }, i) => {
-    const golden = recorded[i]
+    const pause = later && !packets[i - 1]?.later ? '(after a pause) ' : ''
     const finding = findings.find(({ golden }) => golden.index === i)
-    return [
-      `${String(i + 1).padStart(4)}  ${later && !packets[i - 1]?.later ? '(after a pause) ' : ''}${packetText(bytes)}`,
-      `      ${hex(bytes.subarray(0, MAX_HEX))}${bytes.length > MAX_HEX ? ' ...' : ''}`,
-      ...golden ? [`      kernel: ${kernelSays(golden)}`] : [],
-      ...finding ? [`      tracker: ${trackerSays(finding.verdict)}`, ...finding.differences.map(text => `      DIFFERS: ${text}`)] : [],
+    const said = [
+      `${hex(bytes.subarray(0, MAX_HEX))}${bytes.length > MAX_HEX ? ' ...' : ''}`,
+      ...i < recorded.length ? [`kernel: ${kernelSays(recorded[i])}`] : [],
+      ...finding ? [`tracker: ${trackerSays(finding.verdict)}`] : [],
+      ...finding?.differences.map(text => `DIFFERS: ${text}`) ?? [],
     ]
+    return [`${String(i + 1).padStart(4)}  ${pause}${packetText(bytes)}`, ...said.map(line => `      ${line}`)]
   }).join('\n')
 }
 

@@ -84,14 +84,16 @@ export class PacketGenerator {
     const random = this.#random
     const size = 8 * (1 + random.below(6))
     const id = random.next()
-    const kept = Number(packet[0] >> 4 === 6 && [0, 43, 60].includes(packet[6]) && packet[41] === 0 && random.chance(2))
+    const extended = packet[0] >> 4 === 6 && [0, 43, 60].includes(packet[6]) && packet[41] === 0
+    const kept = Number(extended && random.chance(2))
     const pieces = fragments(packet, size, id, kept)
     if (random.chance(3)) pieces.reverse()
     if (this.#incomplete <= 0) return pieces
     const whole = pieces.length
     if (random.chance(6)) pieces.push(random.pick(pieces))
     if (pieces.length > 1 && random.chance(6)) pieces.splice(random.below(pieces.length), 1)
-    if (random.chance(6)) pieces.splice(random.below(pieces.length), 0, random.pick(fragments(packet, size + 8, id, kept)))
+    const others = fragments(packet, size + 8, id, kept)
+    if (random.chance(6)) pieces.splice(random.below(pieces.length), 0, random.pick(others))
     if (random.chance(12)) pieces.push(odd(random, random.pick(pieces)))
     if (pieces.length !== whole) this.#incomplete--
     return pieces
@@ -102,15 +104,18 @@ export class PacketGenerator {
     const hosts = random.chance(4) ? HOSTS6 : HOSTS4
     const a = random.below(3)
     const [src, dst] = [hosts[a], hosts[(a + 1 + random.below(2)) % 3]]
-    const at: Endpoints = { src, dst, sport: 1000 + random.below(4), dport: 80 + random.below(2) }
-    return random.pick(this.#talkers)(random, random.chance(50) ? { ...at, dst: src, dport: random.pick([at.sport!, at.dport!]) } : at)
+    const [sport, dport] = [1000 + random.below(4), 80 + random.below(2)]
+    // Now and then with oneself, even from a port to the same.
+    const self: Endpoints = { src, dst: src, sport, dport: random.pick([sport, dport]) }
+    return random.pick(this.#talkers)(random, random.chance(50) ? self : { src, dst, sport, dport })
   }
 
   #make(): Uint8Array {
     const random = this.#random
     const i = random.below(this.#talks.length)
     if (random.chance(40)) this.#talks[i] = this.#converse()
-    const packet = this.#sent.length > 0 && this.#may('error', 12) ? this.#error() : this.#talks[i]()
+    const error = this.#sent.length > 0 && this.#may('error', 12)
+    const packet = error ? this.#error() : this.#talks[i]()
     return this.#may('odd', 10) ? odd(random, packet) : packet
   }
 
@@ -120,12 +125,14 @@ export class PacketGenerator {
     const quoted = Uint8Array.from(random.pick(this.#sent))
     const v6 = quoted[0] >> 4 === 6
     const [hosts, router] = v6 ? [HOSTS6, '2001:db8:f::254'] : [HOSTS4, '10.0.0.254']
-    const sender = v6 ? hosts.find(host => sameAddress(host, quoted.subarray(8, 24))) : quoted.subarray(12, 16).join('.')
+    const sender6 = () => hosts.find(host => sameAddress(host, quoted.subarray(8, 24)))
+    const sender = v6 ? sender6() : quoted.subarray(12, 16).join('.')
     const at = { src: router, dst: random.chance(8) || !sender ? random.pick(hosts) : sender }
     if (random.chance(10)) quoted[random.below(quoted.length)] ^= 1 << random.below(8)
     const length = random.pick([quoted.length, v6 ? 48 : 28, v6 ? 44 : 24, 23, 39, 64])
     if (v6 && random.chance(8)) return redirect(random, at.dst, quoted.subarray(0, length))
-    return icmpError(at, v6 ? random.pick([1, 2, 3, 4]) : random.pick([3, 4, 5, 11, 12]), random.below(4), quoted, length)
+    const type = v6 ? random.pick([1, 2, 3, 4]) : random.pick([3, 4, 5, 11, 12])
+    return icmpError(at, type, random.below(4), quoted, length)
   }
 }
 

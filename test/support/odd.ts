@@ -16,9 +16,15 @@ export function odd(random: Random, packet: Uint8Array): Uint8Array {
   }
 }
 
-/** IPv4 options that every router passes on: padding, a route to record, a stamp. */
+/** IPv4 options that every router passes on: padding, a route to record, a stamp, an alert. */
+const OPTIONS4 = [
+  [1, 1, 1, 1], [1, 1, 1, 0], [7, 7, 8, 0, 0, 0, 0, 0], [68, 8, 5, 0, 0, 0, 0, 0], [148, 4, 0, 0],
+]
+/** Padding, an alert, an option to be passed over and one that is not to be passed on. */
+const OPTIONS6 = [[1, 4], [1, 4], [0, 0], [5, 2, 0, 0, 1, 0], [30, 4, 1, 2, 3, 4], [190, 4]]
+
 function withOptions(random: Random, packet: Uint8Array): Uint8Array {
-  const options = random.pick([[1, 1, 1, 1], [1, 1, 1, 0], [7, 7, 8, 0, 0, 0, 0, 0], [68, 8, 5, 0, 0, 0, 0, 0], [148, 4, 0, 0]])
+  const options = random.pick(OPTIONS4)
   const header = (packet[0] & 15) * 4
   if (header + options.length > 60) return packet
   const longer = Uint8Array.of(...packet.subarray(0, header), ...options, ...packet.subarray(header))
@@ -26,7 +32,7 @@ function withOptions(random: Random, packet: Uint8Array): Uint8Array {
   return resized(longer)
 }
 
-/** An IPv6 extension header in front of the others; some are longer than the packet, some have options not to be passed. */
+/** An IPv6 extension header in front of the others; some say that they are longer than the packet. */
 function extended(random: Random, packet: Uint8Array): Uint8Array {
   // The oracle does not see a fragment behind AH as one.
   const type = random.pick([0, 0, 43, isFragment(packet) ? 43 : 51, 60, 60, 44])
@@ -34,7 +40,7 @@ function extended(random: Random, packet: Uint8Array): Uint8Array {
   const body = new Uint8Array(type === 51 ? 8 + 4 * units : 8 + 8 * units)
   body[0] = packet[6]
   body[1] = type === 44 ? 0 : units + Number(random.chance(25)) * (1 + random.below(40))
-  if (type === 0 || type === 60) body.set(random.pick([[1, 4], [1, 4], [0, 0], [5, 2, 0, 0, 1, 0], [30, 4, 1, 2, 3, 4], [190, 4]]), 2)
+  if (type === 0 || type === 60) body.set(random.pick(OPTIONS6), 2)
   if (type === 0 && units) body.set([1, 6], 8)
   if (type === 44) new DataView(body.buffer).setUint32(4, random.below(1000))
   const longer = Uint8Array.of(...packet.subarray(0, 40), ...body, ...packet.subarray(40))

@@ -23,7 +23,8 @@ export function whatIsMissing(): string | null {
   if (process.getuid?.() !== 0) return 'root'
   if (!sharedIsThere) return '../shared with the oracle'
   try {
-    execFileSync('sh', ['-c', 'PATH=$PATH:/usr/sbin:/sbin; command -v nft && command -v ip && command -v python3'], { stdio: 'ignore' })
+    const look = 'PATH=$PATH:/usr/sbin:/sbin; command -v nft && command -v ip && command -v python3'
+    execFileSync('sh', ['-c', look], { stdio: 'ignore' })
     return null
   } catch {
     return 'nftables, iproute2 and Python'
@@ -37,11 +38,13 @@ export function whatIsMissing(): string | null {
  * @param output the file for the recording
  * @param paced waits between packets as the capture's times have it; else none waits
  */
-export async function askKernel(path: string, output: string, setting: Setting = {}, paced = false): Promise<Recording> {
+export async function askKernel(
+  path: string, output: string, setting: Setting = {}, paced = false,
+): Promise<Recording> {
   const { sysctl, notrack, drop, zone } = setting
   const options = Object.entries({ sysctl, notrack, drop, zone })
     .flatMap(([name, values = []]) => values.flatMap(value => [`--${name}`, value]))
-  const pace = ['--pace', paced ? 'real' : 'none']
-  await promisify(execFile)('python3', [ORACLE, 'replay', path, '-o', output, '--window', '--full', ...pace, ...options])
+  const how = ['--window', '--full', '--pace', paced ? 'real' : 'none']
+  await promisify(execFile)('python3', [ORACLE, 'replay', path, '-o', output, ...how, ...options])
   return readRecording(pathToFileURL(output))
 }

@@ -71,8 +71,9 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
     // Of a packet without an entry the oracle asks for that of its tuple in its zone, which the tracker does not tell.
     const askable = isAskable(golden, packet) && (zones.length === 0 || verdict.connection !== null)
     const entry = verdict.connection !== null ? tracker.entry(0) : packet && askable ? entryOf(tracker, packet) : null
-    if (golden.ct != null) delays.set(golden.ct, Math.max(delays.get(golden.ct) ?? 0, delayOf(golden, recording.packets[i + 1])))
-    const different = differences(golden, verdict, isOver(entry) ? null : entry, askable, delays.get(golden.ct ?? 0))
+    const delay = Math.max(delays.get(golden.ct ?? 0) ?? 0, delayOf(golden, recording.packets[i + 1]))
+    if (golden.ct != null) delays.set(golden.ct, delay)
+    const different = differences(golden, verdict, isOver(entry) ? null : entry, askable, delay)
     if (different.length > 0) findings.push({ golden, verdict, differences: different })
     found.push(...different.map(text => `packet ${golden.index + 1} (${golden.verdict}): ${text}`))
   }

@@ -11,8 +11,9 @@ type ChunkName = keyof typeof CHUNK_TYPES
 const NAMES = Object.keys(CHUNK_TYPES) as ChunkName[]
 
 /** Who opens says 0; from 4 on they talk until somebody closes. */
-const OPENING: readonly (readonly [0 | 1, ChunkName])[] = [[0, 'INIT'], [1, 'INIT_ACK'], [0, 'COOKIE_ECHO'], [1, 'COOKIE_ACK']]
-const CLOSING: readonly (readonly [0 | 1, ChunkName])[] = [[0, 'SHUTDOWN'], [1, 'SHUTDOWN_ACK'], [0, 'SHUTDOWN_COMPLETE']]
+type Line = readonly [0 | 1, ChunkName]
+const OPENING: readonly Line[] = [[0, 'INIT'], [1, 'INIT_ACK'], [0, 'COOKIE_ECHO'], [1, 'COOKIE_ACK']]
+const CLOSING: readonly Line[] = [[0, 'SHUTDOWN'], [1, 'SHUTDOWN_ACK'], [0, 'SHUTDOWN_COMPLETE']]
 const TALKING: readonly ChunkName[] = ['DATA', 'DATA', 'SACK', 'HEARTBEAT', 'HEARTBEAT_ACK', 'ERROR']
 /** May share a packet with others. */
 const BUNDLED: readonly ChunkName[] = ['DATA', 'SACK', 'COOKIE_ECHO', 'COOKIE_ACK', 'HEARTBEAT', 'ERROR']
@@ -69,8 +70,9 @@ class SctpTalk {
   #say(from: 0 | 1, name: ChunkName): Uint8Array {
     const random = this.#random
     const [sender, peer] = [this.#sides[from], this.#sides[1 - from]]
-    const bundled = BUNDLED.includes(name) && random.chance(3) ? [this.#chunk(random.pick(['DATA', 'SACK']), sender)] : []
-    return sctp(sender.at, name === 'INIT' ? 0 : peer.tag, [this.#chunk(name, sender), ...bundled])
+    const chunks = [this.#chunk(name, sender)]
+    if (BUNDLED.includes(name) && random.chance(3)) chunks.push(this.#chunk(random.pick(['DATA', 'SACK']), sender))
+    return sctp(sender.at, name === 'INIT' ? 0 : peer.tag, chunks)
   }
 
   /** Any chunks of either side, with a right or a wrong tag; sometimes cut, sometimes with a wrong length or CRC. */
@@ -99,7 +101,8 @@ class SctpTalk {
   #chunk(name: ChunkName, { tag }: Side): Chunk {
     const type = CHUNK_TYPES[name]
     const random = this.#random
-    if (name === 'INIT' || name === 'INIT_ACK') return initChunk(type, random.chance(20) ? random.pick([0, tag + 1 >>> 0]) : tag)
+    const strange = random.chance(20) ? random.pick([0, tag + 1 >>> 0]) : tag
+    if (name === 'INIT' || name === 'INIT_ACK') return initChunk(type, strange)
     const length = name === 'DATA' ? 13 + random.below(20) : name === 'SACK' ? 12 : 8
     const empty = name === 'COOKIE_ACK' || name.startsWith('SHUTDOWN_')
     const reflected = (name === 'ABORT' || name === 'SHUTDOWN_COMPLETE') && random.chance(4)

@@ -6,10 +6,13 @@ import { tcp, type Endpoints, type TcpFields } from './build.js'
 import type { Random } from './random.js'
 import { reversed, type Talker } from './talk.js'
 
-const FLAGS = ['S', 'SA', 'A', 'A', 'A', 'PA', 'PA', 'FA', 'FA', 'R', 'RA', 'S', 'SA', 'F', '', 'SF', 'PAU', 'SR', 'SEC', 'FPUA']
+const FLAGS = [
+  'S', 'SA', 'A', 'A', 'A', 'PA', 'PA', 'FA', 'FA', 'R', 'RA', 'S', 'SA', 'F', '', 'SF', 'PAU', 'SR', 'SEC', 'FPUA',
+]
 const SYN_OPTIONS: readonly (readonly number[])[] = [
-  [], [], [2, 4, 5, 180], [2, 4, 5, 180, 4, 2, 1, 1], [2, 4, 5, 180, 1, 3, 3, 7], [4, 2, 3, 3, 2], [3, 3, 20], [3, 3, 14],
-  [8, 10, 0, 0, 0, 1, 0, 0, 0, 0], [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0], [5, 2], [3, 0], [0, 4, 2], [3, 3], [4, 2, 4],
+  [], [], [2, 4, 5, 180], [2, 4, 5, 180, 4, 2, 1, 1], [2, 4, 5, 180, 1, 3, 3, 7], [4, 2, 3, 3, 2], [3, 3, 20],
+  [3, 3, 14], [8, 10, 0, 0, 0, 1, 0, 0, 0, 0], [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0], [5, 2], [3, 0], [0, 4, 2],
+  [3, 3], [4, 2, 4],
 ]
 const TIMESTAMPS = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0]
 
@@ -74,7 +77,8 @@ class TcpTalk {
     const payload = random.chance(20) ? 100 : 0
     const ecn = random.chance(10) ? 'EC' : ''
     const seq = sender.next++
-    return this.#send(sender, receiver, { flags: flags + ecn, seq, ack: flags === 'SA' ? receiver.next : 0, options, payload })
+    const ack = flags === 'SA' ? receiver.next : 0
+    return this.#send(sender, receiver, { flags: flags + ecn, seq, ack, options, payload })
   }
 
   #segment(sender: Side, receiver: Side): Uint8Array {
@@ -83,11 +87,11 @@ class TcpTalk {
     const flags = proper ? random.pick(['A', 'A', 'A', 'PA', 'PA', 'PA', 'FA', 'R']) : random.pick(FLAGS)
     const payload = flags.includes('P') ? random.pick([1, 10, 500, 1400]) : 0
     const seq = proper ? sender.next : this.#strangeSequence(sender, receiver, payload)
-    const ack = proper ? receiver.next - random.pick([0, 0, 0, 1, 500]) : this.#strangeAck(sender, receiver)
+    const number = proper ? receiver.next - random.pick([0, 0, 0, 1, 500]) : this.#strangeAck(sender, receiver)
     if (proper) sender.next += payload + (flags.includes('F') ? 1 : 0)
     if (flags.includes('R') || random.chance(60)) this.#again()
-    const options = this.#options(receiver)
-    return this.#send(sender, receiver, { flags, seq, ack: flags.includes('A') || random.chance(2) ? ack : 0, payload, options })
+    const ack = flags.includes('A') || random.chance(2) ? number : 0
+    return this.#send(sender, receiver, { flags, seq, ack, payload, options: this.#options(receiver) })
   }
 
   /** The endpoints open once more, with numbers near the old ones or with others. */
@@ -128,7 +132,8 @@ class TcpTalk {
 
   #send(sender: Side, receiver: Side, fields: TcpFields): Uint8Array {
     const window = this.#random.pick([0, 1, 100, 1000, 5000, 65535])
-    const bytes = fields.flags.includes('S') ? window : window * 2 ** Math.min(sender.scale, receiver.scale && sender.scale)
+    const scale = receiver.scale && !fields.flags.includes('S') ? sender.scale : 0
+    const bytes = window * 2 ** scale
     sender.largest = Math.max(sender.largest, bytes)
     sender.edge = (fields.ack ?? 0) + bytes
     sender.last = tcp(sender.at, { ...fields, window })

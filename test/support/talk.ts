@@ -22,8 +22,8 @@ export function eitherSide(random: Random, at: Endpoints): Endpoints {
 export const talkUdp: Talker = (random, at) => () => {
   const from = eitherSide(random, at)
   const length = random.below(20)
-  const packet = random.chance(12) ? udp(from, length, random.pick([0, 7, 8, 7 + length, 9 + length])) : udp(from, length)
-  return damagedChecksum(random, packet, 6)
+  const field = random.chance(12) ? random.pick([0, 7, 8, 7 + length, 9 + length]) : 8 + length
+  return damagedChecksum(random, udp(from, length, field), 6)
 }
 
 export const talkUdpLite: Talker = (random, at) => () => {
@@ -52,11 +52,12 @@ const PPP = 0x880b
 export const talkGre: Talker = (random, at) => () => {
   const from = eitherSide(random, at)
   const rest = [0, 8, ...(random.chance(8) ? [0, 0] : [0, 1 + random.below(3)]), 0, 0, 0, 1]
-  switch (random.below(8)) {
+  switch (random.below(9)) {
     case 0: return gre(from, 0x2000, IPV4, rest)
     case 1: case 2: case 3: return gre(from, 0x3001, PPP, rest)
     case 4: return gre(from, 0x3001, random.pick([PPP, IPV4]), rest.slice(0, random.below(9)))
-    case 5: return random.chance(2) ? gre(from, random.below(8), PPP, rest) : ip(from, 47, new Uint8Array(random.below(5)))
+    case 5: return gre(from, random.below(8), PPP, rest)
+    case 6: return ip(from, 47, new Uint8Array(random.below(5)))
     default: return gre(from, 0, IPV4, rest)
   }
 }

@@ -15,9 +15,13 @@ export function packetText(bytes: Uint8Array): string {
   const transport = bytes.subarray(at)
   const ported = [6, 17, 33, 132, 136].includes(protocol) && transport.length >= 4 && fragmentOffset === 0
   const port = (place: number) => ported ? `:${u16(transport, place)}` : ''
-  const [src, dst] = v6 ? [address6(bytes, 8), address6(bytes, 24)] : [bytes.subarray(12, 16).join('.'), bytes.subarray(16, 20).join('.')]
-  const ends = `${v6 && ported ? `[${src}]` : src}${port(0)} > ${v6 && ported ? `[${dst}]` : dst}${port(2)}`
-  const inside = fragmentOffset > 0 ? `protocol ${protocol} len=${transport.length}` : transportText(protocol, transport)
+  const address = (at4: number, at6: number) => {
+    if (!v6) return bytes.subarray(at4, at4 + 4).join('.')
+    return ported ? `[${address6(bytes, at6)}]` : address6(bytes, at6)
+  }
+  const ends = `${address(12, 8)}${port(0)} > ${address(16, 24)}${port(2)}`
+  const later = `protocol ${protocol} len=${transport.length}`
+  const inside = fragmentOffset > 0 ? later : transportText(protocol, transport)
   return [ends, ...notes, inside].join(' ')
 }
 
@@ -30,7 +34,8 @@ export function kindOf(bytes: Uint8Array): string {
   const { protocol, at } = v6 ? headers6(bytes, notes) : headers4(bytes, notes)
   if (notes.some(note => note.startsWith('fragment'))) return 'fragment'
   if (protocol !== (v6 ? 58 : 1)) return KIND_NAMES[protocol] ?? 'generic'
-  return (v6 ? bytes[at] < 128 || bytes[at] === 137 : ICMP_ERRORS.includes(bytes[at])) ? 'icmp error' : 'icmp'
+  const error = v6 ? bytes[at] < 128 || bytes[at] === 137 : ICMP_ERRORS.includes(bytes[at])
+  return error ? 'icmp error' : 'icmp'
 }
 
 function headers4(bytes: Uint8Array, notes: string[]) {
@@ -50,7 +55,8 @@ function headers6(bytes: Uint8Array, notes: string[]) {
     const size = fragment ? 8 : protocol === 51 ? (bytes[at + 1] + 2) * 4 : (bytes[at + 1] + 1) * 8
     if (fragment) fragmentOffset = u16(bytes, at + 2) & 0xfff8
     const id = () => u16(bytes, at + 4) * 65536 + u16(bytes, at + 6)
-    notes.push(fragment ? fragmentText(fragmentOffset, (bytes[at + 3] & 1) !== 0, id()) : `${EXTENSIONS[protocol]}(${size})`)
+    const note = fragment ? fragmentText(fragmentOffset, (bytes[at + 3] & 1) !== 0, id()) : EXTENSIONS[protocol]
+    notes.push(fragment ? note : `${note}(${size})`)
     protocol = bytes[at]
     at += size
   }
@@ -63,11 +69,12 @@ function fragmentText(offset: number, more: boolean, id: number): string {
 
 function transportText(protocol: number, bytes: Uint8Array): string {
   const length = `len=${bytes.length}`
+  const field = (name: string) => `${name}=${u16(bytes, 4)} sum=${hex(bytes.subarray(6, 8))}`
   switch (protocol) {
     case 1: case 58: return bytes.length < 8 ? `icmp ${length}` : icmpText(protocol, bytes)
     case 6: return bytes.length < 20 ? `tcp ${length}` : tcpText(bytes)
-    case 17: return bytes.length < 8 ? `udp ${length}` : `udp length=${u16(bytes, 4)} sum=${hex(bytes.subarray(6, 8))} ${length}`
-    case 136: return bytes.length < 8 ? `udplite ${length}` : `udplite coverage=${u16(bytes, 4)} sum=${hex(bytes.subarray(6, 8))} ${length}`
+    case 17: return bytes.length < 8 ? `udp ${length}` : `udp ${field('length')} ${length}`
+    case 136: return bytes.length < 8 ? `udplite ${length}` : `udplite ${field('coverage')} ${length}`
     case 47: return `gre ${hex(bytes.subarray(0, 8))} ${length}`
     case 132: return bytes.length < 12 ? `sctp ${length}` : sctpText(bytes)
     default: return `protocol ${protocol} ${length}`
@@ -78,12 +85,14 @@ function tcpText(bytes: Uint8Array): string {
   const flags = FLAGS.filter((_, bit) => bytes[13] >> bit & 1).join('') || '-'
   const header = (bytes[12] >> 4) * 4
   const options = header > 20 ? ` opt=${hex(bytes.subarray(20, header))}` : ''
-  return `tcp ${flags} seq=${u32(bytes, 4)} ack=${u32(bytes, 8)} win=${u16(bytes, 14)} len=${bytes.length - header}${options}`
+  const numbers = `seq=${u32(bytes, 4)} ack=${u32(bytes, 8)} win=${u16(bytes, 14)}`
+  return `tcp ${flags} ${numbers} len=${bytes.length - header}${options}`
 }
 
 function icmpText(protocol: number, bytes: Uint8Array): string {
   const name = `${protocol === 1 ? 'icmp' : 'icmpv6'} type=${bytes[0]} code=${bytes[1]}`
-  if (protocol === 1 ? !ICMP_ERRORS.includes(bytes[0]) : bytes[0] >= 128) return `${name} id=${u16(bytes, 4)} len=${bytes.length}`
+  const error = protocol === 1 ? ICMP_ERRORS.includes(bytes[0]) : bytes[0] < 128
+  if (!error) return `${name} id=${u16(bytes, 4)} len=${bytes.length}`
   return `${name} quote(${packetText(bytes.subarray(8))})`
 }
 
@@ -91,8 +100,10 @@ function sctpText(bytes: Uint8Array): string {
   const chunks: string[] = []
   for (let at = 12; at + 4 <= bytes.length;) {
     const length = u16(bytes, at + 2)
-    const tag = (bytes[at] === 1 || bytes[at] === 2) && at + 8 <= bytes.length ? ` tag=${hex(bytes.subarray(at + 4, at + 8))}` : ''
-    chunks.push(`${CHUNK_NAMES.get(bytes[at]) ?? bytes[at]}(${length}${bytes[at + 1] ? ` flags=${bytes[at + 1]}` : ''}${tag})`)
+    const init = (bytes[at] === 1 || bytes[at] === 2) && at + 8 <= bytes.length
+    const flags = bytes[at + 1] ? ` flags=${bytes[at + 1]}` : ''
+    const tag = init ? ` tag=${hex(bytes.subarray(at + 4, at + 8))}` : ''
+    chunks.push(`${CHUNK_NAMES.get(bytes[at]) ?? bytes[at]}(${length}${flags}${tag})`)
     at += Math.max(4, length + 3 & ~3)
   }
   return `sctp tag=${hex(bytes.subarray(4, 8))} ${chunks.join(' ')} len=${bytes.length}`
