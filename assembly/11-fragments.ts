@@ -30,15 +30,15 @@ import {
 } from './01-records'
 import { hashOf, hashWord } from './20-hash'
 
-const MAX_PAYLOAD: u32 = 65535
+export const MAX_PAYLOAD: u32 = 65535
 /** Room for a header: IPv4 with options, IPv6 with the extension headers before its fragment's. */
-const MAX_HEADER: u32 = 512
+export const MAX_HEADER: u32 = 512
 
 const CHUNK: u32 = 256
 const CHUNK_EIGHTHS: u32 = CHUNK >> 3
-const INDEX: u32 = 64
+export const INDEX: u32 = 64
 /** IPv4 fragments can end behind the largest datagram, whose end is only checked when it is complete. */
-const INDEXES: u32 = 2 * 65536 / (INDEX * CHUNK)
+export const INDEXES: u32 = 2 * 65536 / (INDEX * CHUNK)
 const HEADER_BLOCKS: u32 = 2
 /** Of a chunk: eighths that are there, eighths where runs begin (four bytes each), payload. */
 const BLOCK: u32 = 8 + CHUNK
@@ -47,14 +47,14 @@ const CHUNK_PAYLOAD: u32 = 8
 const MOST_BLOCKS: u32 = 272
 
 /** Datagrams that were completed in a group: eight or more, however large. */
-const STAGING: u32 = 512 * 1024
+export const STAGING: u32 = 512 * 1024
 const STAGED_MOST: u32 = MAX_HEADER + MAX_PAYLOAD + 8
 /** Bytes that readers may touch behind a datagram. */
 const STAGING_SLACK: u32 = 64
 
 /** A datagram that is being put together. */
 @unmanaged
-class Queue {
+export class Queue {
   /** The key: addresses (IPv4: both in the first), identification (IPv4: and protocol << 16), 4 or 6. */
   source0: u64
   source1: u64
@@ -101,12 +101,12 @@ class Queue {
 }
 const QUEUE: u32 = 160
 const KEY: u32 = 40
-const QUEUE_INDEXES: u32 = offsetof<Queue>('header1') + 4
+export const QUEUE_INDEXES: u32 = offsetof<Queue>('header1') + 4
 if (offsetof<Queue>('deadline') != KEY || QUEUE_INDEXES + 4 * INDEXES > QUEUE) ERROR('Queue')
 
 /** An IPv4 source that has queues, while it has any. */
 @unmanaged
-class Peer {
+export class Peer {
   source: u32
   inBucket: u32
   queues: u32
@@ -117,7 +117,7 @@ const PEER: u32 = 16
 
 /** Records of one size, numbered from 1. Those given back are linked through their first four bytes. */
 @unmanaged
-class Pool {
+export class Pool {
   /** Where record 0 would be. */
   at: u32
   size: u32
@@ -130,7 +130,7 @@ class Pool {
 
 /** Queues of one family. */
 @unmanaged
-class Family {
+export class Family {
   /** Bytes in use, as Linux counts them. */
   memory: u32
   oldest: u32
@@ -139,7 +139,7 @@ class Family {
 
 /** What the region starts with. */
 @unmanaged
-class Reassembly {
+export class Reassembly {
   /** The key that is looked for, as in `Queue`. */
   source0: u64
   source1: u64
@@ -178,42 +178,42 @@ export const FRAGMENT_PASSES: u32 = 2
 let staged: u32 = 0
 
 // @ts-ignore: decorator
-@inline function reassembly(): Reassembly {
+@inline export function reassembly(): Reassembly {
   return changetype<Reassembly>(fragmentsAt)
 }
 
 // @ts-ignore: decorator
-@inline function familyOf(family: u32): Family {
+@inline export function familyOf(family: u32): Family {
   return changetype<Family>(fragmentsAt + (family == 4 ? FAMILIES : FAMILIES + 16))
 }
 
 // @ts-ignore: decorator
-@inline function queues(): Pool {
+@inline export function queues(): Pool {
   return changetype<Pool>(fragmentsAt + POOLS)
 }
 
 // @ts-ignore: decorator
-@inline function peers(): Pool {
+@inline export function peers(): Pool {
   return changetype<Pool>(fragmentsAt + POOLS + 32)
 }
 
 // @ts-ignore: decorator
-@inline function blocks(): Pool {
+@inline export function blocks(): Pool {
   return changetype<Pool>(fragmentsAt + POOLS + 64)
 }
 
 // @ts-ignore: decorator
-@inline function queueAt(number: u32): Queue {
+@inline export function queueAt(number: u32): Queue {
   return changetype<Queue>(recordAt(queues(), number))
 }
 
 // @ts-ignore: decorator
-@inline function peerAt(number: u32): Peer {
+@inline export function peerAt(number: u32): Peer {
   return changetype<Peer>(recordAt(peers(), number))
 }
 
 // @ts-ignore: decorator
-@inline function recordAt(pool: Pool, number: u32): u32 {
+@inline export function recordAt(pool: Pool, number: u32): u32 {
   return fragmentsAt + pool.at + number * pool.size
 }
 
@@ -455,7 +455,7 @@ function delist(q: Queue): void {
 
 // Peers: a source that has sent `ipfrag_max_dist` fragments of other datagrams may have used an identification again
 
-function peerBucket(source: u32): u32 {
+export function peerBucket(source: u32): u32 {
   return fragmentsAt + reassembly().peerBucketsAt + ((hashWord(source) & reassembly().peerBucketMask) << 2)
 }
 

@@ -14,7 +14,7 @@
  */
 import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
-  accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, entryAt, ENTRY_SIZE, eventsAt, extrasAt, GROUP, hashKeysAt,
+  accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, entryAt, ENTRY_SIZE, eventsAt, extrasAt, fragmentsAt, GROUP, hashKeysAt,
   expectationIndexAt, expectationsAt, grePairsAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt, LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
   PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt, secondsAt,
   settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
@@ -43,6 +43,7 @@ import {
 
 export { nextUsedBucket } from './21-table'
 export { layoutFingerprint, loadLife, saveLife } from './60-snapshot'
+export { fragmentsAreSound } from './61-fragment-snapshot'
 
 /** Checked by the wrapper: layouts of records and columns go with it. */
 export const VERSION: u32 = 1
@@ -105,6 +106,7 @@ export function regionAt(region: u32): u32 {
     case 30: return expectationsAt
     case 31: return expectationIndexAt
     case 32: return grePairsAt
+    case 33: return fragmentsAt
   }
   return 0
 }

@@ -38,6 +38,10 @@ const LIFE_SIZE = 64
 /** Where a life has the highest slot. */
 const LIFE_HIGHEST = 32
 const LIFE_LAST_ID = 40
+/** Of the region of reassembly: places and lengths of the values that change, and its pools (of queues, peers, blocks). */
+const FRAGMENT_POOLS = [112, 144, 176] as const
+const FRAGMENT_VALUES = [[0, 48], [80, 32], [120, 12], [152, 12], [184, 12]] as const
+const FRAGMENT_PARTS = FRAGMENT_VALUES.length + 1 + FRAGMENT_POOLS.length
 const BUCKET_SIZE = 64
 /** Bytes of one record of each side array, by the option that it comes with. */
 const SIDE_ARRAYS = [
@@ -65,7 +69,7 @@ const Region = {
   settings: 0, switches: 1, hashKeys: 2, counters: 3, notrack: 4, drop: 5, offset: 6, length: 7, wireLength: 8, seconds: 9,
   nanoseconds: 10, linkType: 11, verdict: 12, records: 13, events: 14, input: 15, index: 16, entries: 17, zones: 18,
   policies: 19, extras: 20, life: 21, accounts: 22, starts: 23, labels: 24, histories: 25, provenance: 26, buckets: 27,
-  helpers: 28, helped: 29, expectations: 30, expectationIndex: 31, grePairs: 32,
+  helpers: 28, helped: 29, expectations: 30, expectationIndex: 31, grePairs: 32, fragments: 33,
 } as const
 
 interface Exports {
@@ -112,6 +116,7 @@ interface Exports {
   destroyGre(zone: number): void
   nextUsedBucket(from: number): number
   layoutFingerprint(): number
+  fragmentsAreSound(queues: number, peers: number, blocks: number): number
   saveLife(): void
   loadLife(): number
 }
@@ -669,6 +674,7 @@ export class Core {
       this.#part(entries + ENTRY_SIZE, slots * ENTRY_SIZE),
       ...this.#sideArrays().map(([at, size]) => this.#part(at + size, slots * size)),
       this.#usedBuckets(),
+      ...this.#fragmentParts(),
     ]
   }
 
@@ -679,7 +685,8 @@ export class Core {
    */
   load(parts: readonly Uint8Array[]): boolean {
     const sides = this.#sideArrays()
-    if (parts.length !== 5 + sides.length) return false
+    const rest = parts.slice(5 + sides.length)
+    if (rest.length !== FRAGMENT_PARTS) return false
     const [life, hashKeys, counters, entries] = parts
     const slots = entries.length / ENTRY_SIZE
     if (life.length !== LIFE_SIZE || hashKeys.length !== HASH_KEYS || counters.length !== REPORTED_COUNTERS * 8) return false
@@ -691,7 +698,7 @@ export class Core {
     this.#bytes.set(counters, this.#at.counters)
     this.#bytes.set(entries, this.#at.entries + ENTRY_SIZE)
     sides.forEach(([at, size], i) => this.#bytes.set(parts[4 + i], at + size))
-    return this.#setBuckets(parts[4 + sides.length]) && this.#exports.loadLife() !== 0
+    return this.#setBuckets(parts[4 + sides.length]) && this.#setFragments(rest) && this.#exports.loadLife() !== 0
   }
 
   #part(at: number, length: number): Uint8Array {
@@ -717,6 +724,71 @@ export class Core {
       part.set(this.#part(index + bucket * BUCKET_SIZE, BUCKET_SIZE), at + 4)
     })
     return part
+  }
+
+  // Reassembly: the values that change, the heads of lists that are not empty, and the records that were ever used.
+
+  #fragmentParts(): Uint8Array[] {
+    const { fragments } = this.#at
+    const heads = this.#fragmentHeads()
+    return [
+      ...FRAGMENT_VALUES.map(([at, length]) => this.#part(fragments + at, length)),
+      new Uint8Array(heads.buffer),
+      ...FRAGMENT_POOLS.map(pool => this.#poolRecords(pool)),
+    ]
+  }
+
+  /** Place and value of the heads of lists that are not empty. */
+  #fragmentHeads(): Uint32Array {
+    const { from, heads } = this.#fragmentIndex()
+    const used: number[] = []
+    for (let i = 0; i < heads.length; i++) if (heads[i]) used.push(from + i * 4, heads[i])
+    return Uint32Array.from(used)
+  }
+
+  /** The heads of the lists by hash, of queues and of peers; where they are in the region. */
+  #fragmentIndex(): { from: number; heads: Uint32Array } {
+    const u32 = (at: number) => this.#view.getUint32(this.#at.fragments + at, true)
+    const from = u32(48)
+    return { from, heads: new Uint32Array(this.#bytes.buffer, this.#at.fragments + from, u32(52) + 1 + u32(60) + 1) }
+  }
+
+  /** The records of a pool that were ever given out. */
+  #poolRecords(pool: number): Uint8Array {
+    const u32 = (at: number) => this.#view.getUint32(this.#at.fragments + pool + at, true)
+    const [at, size, used] = [u32(0), u32(4), u32(16)]
+    return this.#part(this.#at.fragments + at + size, used * size)
+  }
+
+  #setFragments(parts: readonly Uint8Array[]): boolean {
+    const { fragments } = this.#at
+    const most = FRAGMENT_POOLS.map(pool => this.#view.getUint32(fragments + pool + 8, true))
+    const values = parts.slice(0, FRAGMENT_VALUES.length)
+    if (values.some((part, i) => part.length !== FRAGMENT_VALUES[i][1])) return false
+    values.forEach((part, i) => this.#bytes.set(part, fragments + FRAGMENT_VALUES[i][0]))
+    const used = FRAGMENT_POOLS.map(pool => this.#view.getUint32(fragments + pool + 16, true))
+    if (used.some((n, i) => n > most[i])) return false
+    const records = parts.slice(FRAGMENT_VALUES.length + 1)
+    for (const [i, pool] of FRAGMENT_POOLS.entries()) {
+      const to = this.#poolRecords(pool)
+      if (records[i].length !== to.length) return false
+      to.set(records[i])
+    }
+    return this.#setFragmentHeads(parts[FRAGMENT_VALUES.length]) && this.#exports.fragmentsAreSound(most[0], most[1], most[2]) !== 0
+  }
+
+  #setFragmentHeads(part: Uint8Array): boolean {
+    if (part.length % 8 !== 0) return false
+    const { from, heads } = this.#fragmentIndex()
+    const view = new DataView(part.buffer, part.byteOffset, part.length)
+    let last = -1
+    for (let at = 0; at < part.length; at += 8) {
+      const place = (view.getUint32(at, true) - from) / 4
+      if (!(Number.isInteger(place) && place > last && place < heads.length)) return false
+      heads[place] = view.getUint32(at + 4, true)
+      last = place
+    }
+    return true
   }
 
   #setBuckets(part: Uint8Array): boolean {

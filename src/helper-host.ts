@@ -20,9 +20,6 @@ interface Remembered {
   readonly state: unknown
 }
 
-/** States of connections as snapshots have them. */
-export type SavedStates = readonly (readonly [slot: number, number: number, state: unknown])[]
-
 const ALL_ONES = new Uint8Array(16).fill(255)
 const NO_ADDRESS = new Uint8Array(16)
 const MOST_HELPERS = 255
@@ -79,16 +76,16 @@ export class HelperHost {
     const known = this.#remembered.get(slot)
     const number = this.#core.helperState(slot)
     if (known && known.number === number) return known
-    return this.#remember(slot, helper, ++this.#lastNumber, undefined)
+    return this.#remember(slot, helper, ++this.#lastNumber)
   }
 
-  #remember(slot: number, helper: Helper, number: number, state: unknown): Remembered {
+  #remember(slot: number, helper: Helper, number: number): Remembered {
     const { original, reply, status } = this.#core.connection(slot)
     const connection: HelpedConnection = {
       id: this.#core.idOf(slot), family: original.family, protocol: original.protocol, original, reply,
       expected: status.includes('EXPECTED'),
     }
-    const remembered = { number, connection, state: state ?? this.#freshState(helper) }
+    const remembered = { number, connection, state: this.#freshState(helper) }
     this.#remembered.set(slot, remembered)
     this.#core.setHelperState(slot, number)
     return remembered
@@ -100,22 +97,6 @@ export class HelperHost {
     } catch (error) {
       this.#note(error, helper.name)
       return undefined
-    }
-  }
-
-  /** States of the connections that stand. */
-  save(): { last: number; states: SavedStates } {
-    const live = [...this.#remembered].filter(([slot, { number }]) => this.#core.helperOf(slot) && this.#core.helperState(slot) === number)
-    const states = live.sort(([a], [b]) => a - b).map(([slot, { number, state }]) => [slot, number, state ?? null] as const)
-    return { last: this.#lastNumber, states }
-  }
-
-  /** Takes over what `save` gave; slots are those of a table that was checked. */
-  load(last: number, states: SavedStates): void {
-    this.#lastNumber = last
-    for (const [slot, number, state] of states) {
-      const helper = this.helpers[this.#core.helperOf(slot) - 1]
-      if (helper && this.#core.helperState(slot) === number) this.#remember(slot, helper, number, structuredClone(state))
     }
   }
 }

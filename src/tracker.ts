@@ -244,9 +244,12 @@ export class Tracker implements Disposable {
    * All that this tracker is: what it was made with, its table, its clock. `restoreTracker` goes on from it elsewhere.
    *
    * It holds the hash's secret: who has it can choose packets that fall into one place of the table.
+   *
+   * @throws ConntrackError `invalid-argument` of a tracker with helpers: what those remember is not in snapshots yet
    */
   snapshot(): Uint8Array {
     this.#enter()
+    if (this.#core.parts.helpers) throw invalid('a tracker with helpers cannot give a snapshot yet')
     const description: Description = {
       options: this.#made,
       sysctl: this.#sysctl,
