@@ -3,8 +3,10 @@ import { ConntrackError } from '../errors.js'
 import { amanda } from './amanda.js'
 import { ftp } from './ftp.js'
 import type { Helper } from './helper.js'
+import { h323 } from './h323.js'
 import { irc } from './irc.js'
 import { netbiosNs } from './netbios-ns.js'
+import { pptp } from './pptp.js'
 import { sane } from './sane.js'
 import { sip } from './sip.js'
 import { snmp } from './snmp.js'
@@ -13,7 +15,12 @@ import { tftp } from './tftp.js'
 type Make = (options: { readonly ports?: readonly number[] }) => Helper | readonly Helper[]
 
 const HELPERS: Readonly<Record<string, Make>> = {
-  amanda, ftp, irc, 'netbios-ns': netbiosNs, sane, sip, snmp, tftp,
+  amanda, ftp, h323: h323On, irc, 'netbios-ns': netbiosNs, pptp, sane, sip, snmp, tftp,
+}
+
+/** H.323: the ports are those of call signalling. */
+function h323On({ ports }: { readonly ports?: readonly number[] }): readonly Helper[] {
+  return h323().map(helper => ports && helper.name === 'Q.931' ? { ...helper, ports } : helper)
 }
 
 /** The names that `standardHelper` knows. */

@@ -14,7 +14,6 @@ import { matchOf, settingsOf, zoneOf } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
 const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
-  helper: /^pptp/,
 }
 
 interface Scenario {

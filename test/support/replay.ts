@@ -3,7 +3,7 @@ import type { Connection, createTracker as CreateTracker, PacketMatch, Verdict, 
 import { differences, entryOf, isAskable } from './compare.js'
 import type { Frame } from './frames.js'
 import type { GoldenPacket, Recording } from './golden.js'
-import { describePacket, isIcmp } from './packet.js'
+import { helpersOf } from './helpers.js'
 
 export interface Agreement {
   readonly compared: number
@@ -49,10 +49,10 @@ export function matchOf(text: string): PacketMatch {
 
 /** Feeds the packets at the recorded times and compares. */
 export function replay(createTracker: typeof CreateTracker, recording: Recording, frames: readonly Frame[]): Agreement {
-  const needing = connectionsThatNeedMore(recording, frames)
-  const { notrack, zones, drops } = recording.options
+  const { helpers, notrack, zones, drops } = recording.options
   const tracker = createTracker({
-    sysctl: settingsOf(recording), notrack: notrack.map(matchOf), zone: zones.map(zoneOf), drop: drops.map(matchOf),
+    sysctl: settingsOf(recording), helpers: helpersOf(helpers), notrack: notrack.map(matchOf), zone: zones.map(zoneOf),
+    drop: drops.map(matchOf),
   })
   const found: string[] = []
   const findings: Finding[] = []
@@ -63,10 +63,6 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
     const { bytes, linkType, wireLength, packet } = frames[golden.index]
     if (golden.verdict === 'skipped') continue
     const verdict = tracker.track(bytes, { time: BigInt(golden.ts), linkType, originalLength: wireLength })
-    if (golden.ct != null && needing.has(golden.ct)) {
-      sum.left++
-      continue
-    }
     sum.compared++
     // Of a packet without an entry the oracle asks for that of its tuple in its zone, which the tracker does not tell.
     const askable = isAskable(golden, packet) && (zones.length === 0 || verdict.connection !== null)
@@ -91,24 +87,4 @@ function delayOf({ late, ts }: GoldenPacket, next: GoldenPacket | undefined): nu
 /** With a timeout of 0: the packet had the entry, but the kernel, asked for it afterwards, no longer finds it. */
 function isOver(entry: Connection | null): boolean {
   return entry?.timeoutMs === 0
-}
-
-/** Ports whose helpers change the timeout of the connections they watch: SIP, Amanda and H.323 RAS over UDP. */
-const CHANGED_BY_HELPERS = [5060, 10080, 1719]
-
-/** Numbers of connections that cannot be compared for lack of parts that are not built yet. */
-function connectionsThatNeedMore(recording: Recording, frames: readonly Frame[]): Set<number> {
-  const needing = new Set<number>()
-  const helped = recording.options.helpers.length > 0
-  for (const golden of recording.packets) {
-    const packet = frames[golden.index]?.packet
-    if (golden.ct != null && packet && helped && isHelped(golden, packet)) needing.add(golden.ct)
-  }
-  return needing
-}
-
-function isHelped(golden: GoldenPacket, packet: Uint8Array): boolean {
-  const { protocol, ports } = describePacket(packet)
-  if (golden.verdict === 'related') return !isIcmp(protocol)
-  return protocol === 17 && ports.some(port => CHANGED_BY_HELPERS.includes(port))
 }
