@@ -280,14 +280,14 @@ function findExpectation(
   return 0
 }
 
-/** The same for a packet. */
-function findFor(p: Packet): u32 {
+/** The same for a packet, or for an answer to it, which `from` the other side comes. */
+function findFor(p: Packet, from: u32): u32 {
   const at = changetype<u32>(p)
-  const source = at + (u32(p.side) << 4)
-  const destination = at + (u32(p.side ^ 1) << 4)
+  const source = at + (from << 4)
+  const destination = at + ((from ^ 1) << 4)
   return findExpectation(
-    load<u64>(source), load<u64>(source, 8), load<u16>(at + 32 + (u32(p.side) << 1)),
-    load<u64>(destination), load<u64>(destination, 8), load<u16>(at + 32 + (u32(p.side ^ 1) << 1)),
+    load<u64>(source), load<u64>(source, 8), load<u16>(at + 32 + (from << 1)),
+    load<u64>(destination), load<u64>(destination, 8), load<u16>(at + 32 + ((from ^ 1) << 1)),
     p.protocol, p.family, p.zone, false)
 }
 
@@ -301,7 +301,7 @@ export function findExpectationOf(zone: u32): u32 {
 
 /** A new connection: takes what was expected of it. Its expectation is used up, whatever becomes of the packet. */
 export function fulfil(p: Packet, e: Entry): void {
-  const found = findFor(p)
+  const found = findFor(p, p.side)
   if (!found) return
   const x = changetype<Expectation>(found)
   const master = entryAt(x.master)
@@ -310,6 +310,9 @@ export function fulfil(p: Packet, e: Entry): void {
   helpedOf(e).master = master.id
   helpedOf(e).helper = x.assigns
   if (!(x.flags & EXPECTATION_PERMANENT)) removeExpectation(x)
+  // PPTP announces both directions of its data, of which one has come now.
+  const opposite = p.protocol == PROTOCOL_GRE ? findFor(p, p.side ^ 1) : 0
+  if (opposite) removeExpectation(changetype<Expectation>(opposite))
 }
 
 /** A fresh entry belongs to nobody and announces nothing. */
