@@ -12,8 +12,7 @@
  * GRE of PPTP has a key for each direction; a packet shows one. The other comes from the pairs that a PPTP connection
  * has announced; they end with it, and so do the GRE connections, before the next packet.
  *
- * Invariants: (I5) an expectation in use is in exactly one list of a bucket and one of a master; (I6) its master is in
- * use.
+ * Invariant (I5): an expectation in use is in exactly one list of a bucket and one of a master, whose entry is in use.
  */
 import { EVENT_EXPECTATION_DESTROY, EVENT_EXPECTATION_NEW, PROTOCOL_GRE, STATUS_EXPECTED } from './00-constants'
 import {
