@@ -8,17 +8,19 @@
  * confirmed: it is handed over to the host, which looks at its payload and lets it go on with `resume`.
  */
 import {
-  CHANGE_HELPER, CHANGE_NEW, CHANGE_RELATED, CHANGE_REPLY, EVENT_NEW, EVENT_UPDATE, ORIGINAL, REASON_ICMP_ERROR_TARGET, REASON_ICMP_ERROR_UNKNOWN,
-  REASON_NONE, REASON_TABLE_FULL, REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_INVALID, RESULT_REPEAT, RULE_DISCOVERY,
-  RULE_ICMP_ERROR, RULE_NOTRACK, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, STATE_NONE, STATE_RELATED, STATE_UNTRACKED,
-  STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_HELPER, STATUS_SEEN_REPLY, VERDICT_ASSURED,
-  PROTOCOL_GRE, PROTOCOL_SCTP, PROTOCOL_TCP, SCTP_STATE_BASE, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
+  CHANGE_HELPER, CHANGE_NEW, CHANGE_RELATED, CHANGE_REPLY, EVENT_NEW, EVENT_UPDATE, ORIGINAL, PROTOCOL_GRE,
+  PROTOCOL_SCTP, PROTOCOL_TCP, REASON_ICMP_ERROR_TARGET, REASON_ICMP_ERROR_UNKNOWN, REASON_NONE, REASON_TABLE_FULL,
+  REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_INVALID, RESULT_REPEAT, RULE_DISCOVERY, RULE_ICMP_ERROR, RULE_NOTRACK,
+  SCTP_STATE_BASE, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, STATE_NONE, STATE_RELATED, STATE_UNTRACKED,
+  STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_HELPER, STATUS_SEEN_REPLY,
+  VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
-  ACCOUNT_SIZE, accountOf, accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras, count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED,
-  COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, helpedAt, Packet, PATH_ERROR, PATH_ICMP_ERROR,
-  PATH_DISCOVERY, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges,
-  setPolicy, startsAt, SWITCH_ACCT, SWITCH_EVENTS, SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_CONNECTION,
+  ACCOUNT_SIZE, accountOf, accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras,
+  count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED, COUNTER_PACKETS,
+  COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, helpedAt, Packet, PATH_DISCOVERY, PATH_ERROR,
+  PATH_ICMP_ERROR, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges, setPolicy,
+  startsAt, SWITCH_ACCT, SWITCH_EVENTS, SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_CONNECTION,
   VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
   VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt, ZONE_BOTH,
 } from './01-records'
@@ -26,10 +28,14 @@ import { helperFor, policies, policyFor } from './13-match'
 import { hashInZone, hashKey } from './20-hash'
 import { allocate, find, insert, isTaken, release, remove } from './21-table'
 import { sweepIfDue } from './22-expiry'
-import { applyGreKey, clearHelped, endOrphans, expectations, fulfil, grePairs, helpedOf, orphans } from './23-expectations'
+import {
+  applyGreKey, clearHelped, endOrphans, expectations, fulfil, grePairs, helpedOf, orphans,
+} from './23-expectations'
 import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
-import { ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord } from './41-record'
+import {
+  ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord,
+} from './41-record'
 import { historyAfter, historyBefore, historyRefused } from './42-history'
 
 /** Classifies one packet and writes row `index` of the verdicts. */

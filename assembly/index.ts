@@ -14,10 +14,11 @@
  */
 import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
-  accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, entryAt, ENTRY_SIZE, eventsAt, extrasAt, fragmentsAt, GROUP, hashKeysAt,
-  expectationIndexAt, expectationsAt, grePairsAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt, LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
-  PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt, secondsAt,
-  settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
+  accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
+  expectationsAt, extrasAt, fragmentsAt, GROUP, hashKeysAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt,
+  LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
+  PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
+  secondsAt, settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
 import { readLink } from './10-link'
 import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
@@ -104,9 +105,7 @@ export function regionAt(region: u32): u32 {
     case 28: return helpersAt
     case 29: return helpedAt
     case 30: return expectationsAt
-    case 31: return expectationIndexAt
-    case 32: return grePairsAt
-    case 33: return fragmentsAt
+    case 31: return fragmentsAt
   }
   return 0
 }

@@ -69,7 +69,7 @@ const Region = {
   settings: 0, switches: 1, hashKeys: 2, counters: 3, notrack: 4, drop: 5, offset: 6, length: 7, wireLength: 8, seconds: 9,
   nanoseconds: 10, linkType: 11, verdict: 12, records: 13, events: 14, input: 15, index: 16, entries: 17, zones: 18,
   policies: 19, extras: 20, life: 21, accounts: 22, starts: 23, labels: 24, histories: 25, provenance: 26, buckets: 27,
-  helpers: 28, helped: 29, expectations: 30, expectationIndex: 31, grePairs: 32, fragments: 33,
+  helpers: 28, helped: 29, expectations: 30, fragments: 31,
 } as const
 
 interface Exports {

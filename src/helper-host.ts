@@ -161,7 +161,7 @@ class Table implements HelperTable {
   }
 
   #standing(slot: number): StandingExpectation {
-    return { ...standing(this.core.expectation(slot)), slot } as StandingExpectation & { slot: number }
+    return standing(this.core.expectation(slot))
   }
 
   remove(expectation: StandingExpectation): void {

@@ -12,7 +12,7 @@ export interface HelperDefinition<State> extends Omit<Helper<State>, 'families' 
   readonly classes?: readonly ExpectationClass[]
 }
 
-const FIELDS = ['name', 'protocol', 'families', 'ports', 'classes', 'assigns', 'state', 'inspect', 'destroyed']
+const FIELDS = ['name', 'protocol', 'families', 'ports', 'classes', 'assigns', 'state', 'inspect']
 /** Names are printed between blanks, and Linux keeps 15 bytes of them. */
 const NAME = /^[\x21-\x7e]{1,15}$/
 /** A class without a name is listed under its helper's alone. */
@@ -84,10 +84,8 @@ function checkClasses(classes: readonly ExpectationClass[]): readonly Expectatio
   })
 }
 
-function checkFunctions(definition: Pick<Helper, 'inspect' | 'state' | 'destroyed'>): void {
+function checkFunctions(definition: Pick<Helper, 'inspect' | 'state'>): void {
   if (typeof definition.inspect !== 'function') throw invalid('inspect: expected a function')
-  for (const name of ['state', 'destroyed'] as const) {
-    const value: unknown = definition[name]
-    if (value !== undefined && typeof value !== 'function') throw invalid(`${name}: expected a function`)
-  }
+  const state: unknown = definition.state
+  if (state !== undefined && typeof state !== 'function') throw invalid('state: expected a function')
 }

@@ -2,7 +2,7 @@
  * What a protocol helper is: it reads the payload of connections it is bound to and says which connections they announce.
  *
  * A helper sees each packet by itself, as Linux's do: put together from IP fragments, but not from TCP segments. It keeps
- * what it must remember of a connection in `packet.state`, which travels with snapshots and so holds JSON values only.
+ * what it must remember of a connection in `packet.state`, in JSON values only, so that it can be written down.
  * Whatever it wants done it asks of the table; it touches nothing else, reads no clock and throws for no payload.
  */
 import type { Tuple } from '../types.js'
@@ -133,6 +133,4 @@ export interface Helper<State = any> {
   state?(): State
   /** Reads a packet. */
   inspect(packet: HelperPacket<State>, table: HelperTable): HelperVerdict
-  /** The connection is over; its expectations are removed after this. */
-  destroyed?(connection: HelpedConnection, state: State, table: HelperTable): void
 }
