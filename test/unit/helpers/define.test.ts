@@ -17,7 +17,7 @@ test('what is given stays', () => {
   const given = {
     ...MINIMAL, protocol: ['tcp', 'udp'], families: [6], ports: [1, 65535],
     classes: [{ name: 'a', limit: 255, timeout: 1 }, { name: 'b', limit: 1, timeout: 8_589_934 }],
-    assigns: [rtsp], state: () => undefined, destroyed: () => {},
+    assigns: [rtsp], state: () => undefined,
   } as const
   expect(defineHelper(given)).toEqual(given)
 })
@@ -41,7 +41,7 @@ test.each([
   ['classes[1].timeout', { classes: [{ name: 'a', limit: 1, timeout: 1 }, { name: 'b', limit: 1, timeout: 0 }] }],
   ['classes[0]', { classes: [{ name: 'a', limit: 1, timeout: 1, max: 1 }] }], ['classes[0]', { classes: [null] }],
   ['assigns', { assigns: rtsp }], ['inspect', { inspect: undefined }], ['state', { state: {} }],
-  ['destroyed', { destroyed: 1 }], ['port', { port: 21 }],
+  ['port', { port: 21 }],
 ])('a bad %s is refused', (field, change) => {
   const define = () => defineHelper({ ...MINIMAL, ...change } as typeof MINIMAL)
   expect(define).toThrow(expect.objectContaining({ code: 'invalid-argument' }))
