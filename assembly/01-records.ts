@@ -502,7 +502,7 @@ export const WITH_LABELS: u32 = 8
 export const WITH_HISTORY: u32 = 16
 export const WITH_HELPERS: u32 = 32
 
-export const LIFE_SIZE: u32 = 64
+export const LIFE_SIZE: u32 = 128
 
 /** Bytes that readers may touch behind the input's last packet. */
 const INPUT_SLACK: u32 = 64

@@ -65,7 +65,7 @@ if (offsetof<Expectation>() != EXPECTATION_SIZE) ERROR('Expectation')
 
 /** A pair of keys of PPTP's data, one direction. */
 @unmanaged
-class GrePair {
+export class GrePair {
   src0: u64
   src1: u64
   dst0: u64
@@ -87,7 +87,8 @@ export let freeExpectation: u32 = 0
 export let lastExpectationId: u32 = 0
 /** Pairs of GRE keys in use. */
 export let grePairs: u32 = 0
-let sweepAt: u32 = 1
+/** The next that the sweep looks at. */
+export let expectationSweepAt: u32 = 1
 
 // @ts-ignore: decorator
 @inline export function expectationAt(slot: u32): Expectation {
@@ -105,18 +106,18 @@ let sweepAt: u32 = 1
 }
 
 // @ts-ignore: decorator
-@inline function grePairAt(i: u32): GrePair {
+@inline export function grePairAt(i: u32): GrePair {
   return changetype<GrePair>(grePairsAt + i * GRE_PAIR_SIZE)
 }
 
 /** A list's first: the place in the index of a bucket. */
 // @ts-ignore: decorator
-@inline function bucketHead(bucket: u32): u32 {
+@inline export function bucketHead(bucket: u32): u32 {
   return expectationIndexAt + (bucket << 2)
 }
 
 /** The bucket of a destination; hashed with the secret, since payloads choose it. */
-function bucketOfDestination(dst0: u64, dst1: u64, dport: u16, protocol: u8, family: u8): u32 {
+export function bucketOfDestination(dst0: u64, dst1: u64, dport: u16, protocol: u8, family: u8): u32 {
   const key = changetype<Packet>(scratchAt + SPARE_PACKET)
   key.a0 = dst0
   key.a1 = dst1
@@ -133,7 +134,7 @@ function bucketOfDestination(dst0: u64, dst1: u64, dport: u16, protocol: u8, fam
 /** A record behind those of the group, for keys that belong to no packet. */
 const SPARE_PACKET: u32 = 64 * 128
 
-/** Ends an expectation whose time is over. */
+/** Its time is over. */
 // @ts-ignore: decorator
 @inline function isOver(x: Expectation): bool {
   return x.deadline <= clock
@@ -340,8 +341,8 @@ export function forgetHelped(e: Entry): void {
 export function sweepExpectations(n: u32): void {
   if (expectations == 0) return
   for (n = min(n, highestExpectation); n > 0; n--) {
-    if (sweepAt > highestExpectation) sweepAt = 1
-    const x = expectationAt(sweepAt++)
+    if (expectationSweepAt > highestExpectation) expectationSweepAt = 1
+    const x = expectationAt(expectationSweepAt++)
     if (x.used && isOver(x)) removeExpectation(x)
   }
 }
@@ -349,7 +350,7 @@ export function sweepExpectations(n: u32): void {
 // PPTP's keys
 
 /** The pair's connection is over, its GRE connection not yet. */
-const ORPHAN: u32 = 0xffffffff
+export const ORPHAN: u32 = 0xffffffff
 export let orphans: u32 = 0
 
 function orphan(pair: GrePair): void {
@@ -457,4 +458,17 @@ function greKey(src0: u64, src1: u64, srcKey: u16, dst0: u64, dst1: u64, dstKey:
   key.candidate = 0
   key.hash = hashKey(key)
   return key
+}
+
+/** Takes over the values of a snapshot. */
+export function setExpectations(
+  used: u32, highest: u32, free: u32, id: u32, sweep: u32, pairs: u32, orphaned: u32,
+): void {
+  expectations = used
+  highestExpectation = highest
+  freeExpectation = free
+  lastExpectationId = id
+  expectationSweepAt = sweep
+  grePairs = pairs
+  orphans = orphaned
 }

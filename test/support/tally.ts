@@ -4,7 +4,7 @@ export class Tally {
 
   constructor(readonly title: string) {}
 
-  /** @param left packets that were not compared, because they need what is not built yet */
+  /** @param left packets that were not compared, because what announced their connection was not captured */
   add(name: string, packets: number, differing: number, left = 0): void {
     this.#rows.push({ name, packets, left, differing })
   }
