@@ -12,9 +12,11 @@ import { Progress, progressLine } from '../../src/cli/progress.js'
 import { ConntrackError } from '../../src/errors.js'
 import { LABEL_FILE } from '../../src/format/labels.js'
 import type { CommandTracker } from '../../src/cli/run.js'
-import type { TrackerOptions } from '../../src/index.js'
+import type { ExpectationListener, TrackerOptions } from '../../src/index.js'
 import { REASONS } from '../../src/names.js'
-import type { Connection, ConnectionEvent, Explanation, Statistics, VerdictBatch } from '../../src/types.js'
+import type {
+  Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEventKind, Explanation, Statistics, VerdictBatch,
+} from '../../src/types.js'
 
 function parsed(...args: string[]): Invocation {
   const request = parseRequest(args)
@@ -287,8 +289,9 @@ class FakeTracker implements CommandTracker {
       },
     }
   }
-  on(kind: 'new' | 'update' | 'destroy', listener: (event: ConnectionEvent) => void): () => void {
-    this.#listeners.push([kind, listener])
+  expectations(): Expectation[] { return [] }
+  on(kind: ConnectionEventKind | ExpectationEventKind, listener: ((event: ConnectionEvent) => void) | ExpectationListener): () => void {
+    if (kind === 'new' || kind === 'update' || kind === 'destroy') this.#listeners.push([kind, listener as (event: ConnectionEvent) => void])
     return () => {}
   }
   sysctl(name: string): number { return name.length }
