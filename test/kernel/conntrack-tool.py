@@ -17,8 +17,8 @@ event may tell a second less than the packet set}; a step is {"packets": [[ns si
 "text"}, null for a pause.
 
 A remaining time is printed in whole seconds, rounded down, and the kernel counts in ticks: within a tick of a full
-second the answer may be either.  So packets are sent early in a second, each pause's followers a little later in it
-than those before, and questions are asked in its second half.
+second the answer may be either.  So packets are sent early in a second, those behind a pause or a question a little
+later in it than those before, and questions are asked in its second half.
 """
 import ctypes, json, os, signal, subprocess, sys, time
 
@@ -76,12 +76,14 @@ def ask(args):
 
 
 def perform(lab, steps):
-    width = (LAST - FIRST) / (1 + sum("pause" in step for step in steps if isinstance(step, dict)))
+    waits = [isinstance(step, dict) and ("pause" in step or "run" in step) for step in steps]
+    width = (LAST - FIRST) / (1 + sum(wait and not again for wait, again in zip(waits, waits[1:] + [False])))
     begin, sent, answers, late = FIRST, [], [], False
-    for step in steps:
+    for step, wait, before in zip(steps, waits, [False] + waits):
+        if wait and not before:
+            begin += width
         if isinstance(step, dict) and "pause" in step:
             time.sleep(step["pause"])
-            begin += width
             answers.append(None)
         elif isinstance(step, dict) and "run" in step:
             answers.append(ask(step["run"]))

@@ -239,7 +239,7 @@ function helpedScenarios(): Scene[] {
     const steps = packets.flatMap((packet, i): Step[] => [{ packet }, ...(i % every === every - 1 ? questions : [])])
     const name = file.replace('.json', '')
     return [
-      { name: `expectations of ${name}`, helpers, of: 'expect' as const, steps: [...steps, LIST] },
+      { name: `expectations of ${name}`, helpers, of: 'expect' as const, steps: [...steps, PROC] },
       { name: `connections of ${name}`, helpers, steps: [...packets.map(packet => ({ packet })), ...QUESTIONS] },
     ]
   })
