@@ -258,7 +258,7 @@ export class Helped {
 export const HELPED_SIZE: u32 = 16
 if (offsetof<Helped>() != HELPED_SIZE) ERROR('Helped')
 
-export const EXPECTATION_SIZE: u32 = 96
+export const EXPECTATION_SIZE: u32 = 104
 /** Lists of expectations by destination; a power of two. */
 export const EXPECTATION_BUCKETS: u32 = 1024
 export const GRE_PAIR_SIZE: u32 = 48
@@ -324,6 +324,8 @@ export const RECORD_BEFORE: u32 = 128
 export const RECORD_AFTER: u32 = 256
 export const RECORD_EXTRAS: u32 = 384
 export const RECORD_PROVENANCE: u32 = 480
+/** Number of the packet that announced the connection which this one opens. */
+export const RECORD_ANNOUNCED: u32 = 544
 export const RECORD_SIZE: u32 = 576
 
 /** Which packet set what, one a connection. */

@@ -1,7 +1,7 @@
 /**
  * Expectations: connections that others have announced in their payload, and what else belongs to helpers.
  *
- *     expectation | source and its mask | destination | ports, zone, protocol | deadline, master | links |      96 bytes
+ *     expectation | source and its mask | destination | ports, zone, protocol | deadline, master | links |     104 bytes
  *     helped      | master's id, first expectation, helper, the host's state |       16 bytes beside every entry
  *
  * An expectation is made by a helper while it looks at a packet of its master, and lives until a new connection matches
@@ -21,7 +21,8 @@ import {
 } from './01-records'
 import { hashKey } from './20-hash'
 import { find, lastId, remove } from './21-table'
-import { clock, tellExpectation } from './40-events'
+import { clock, packetNumber, tellExpectation } from './40-events'
+import { recordAnnounced } from './41-record'
 
 export const EXPECTATION_PERMANENT: u8 = 1
 export const EXPECTATION_INACTIVE: u8 = 2
@@ -60,6 +61,9 @@ export class Expectation {
   /** Next of its master. */
   sibling: u32
   masterId: u32
+  /** Number of the packet that announced it. */
+  packet: u32
+  spare2: u32
 }
 if (offsetof<Expectation>() != EXPECTATION_SIZE) ERROR('Expectation')
 
@@ -250,6 +254,7 @@ function insertExpectation(from: Expectation, e: Entry): void {
   memory.copy(changetype<usize>(x), changetype<usize>(from), EXPECTATION_SIZE)
   if (++lastExpectationId == 0) lastExpectationId = 1
   x.id = lastExpectationId
+  x.packet = packetNumber
   x.used = 1
   x.masterId = e.id ? e.id : lastId + 1 // the first packet's entry gets its id when that packet has passed
   x.next = load<u32>(bucketHead(x.bucket))
@@ -309,6 +314,7 @@ export function fulfil(p: Packet, e: Entry): void {
   e.mark = master.mark
   helpedOf(e).master = master.id
   helpedOf(e).helper = x.assigns
+  recordAnnounced(x.packet)
   if (!(x.flags & EXPECTATION_PERMANENT)) removeExpectation(x)
   // PPTP announces both directions of its data, of which one has come now.
   const opposite = p.protocol == PROTOCOL_GRE ? findFor(p, p.side ^ 1) : 0

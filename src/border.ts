@@ -59,7 +59,7 @@ const EVENT_KINDS = [
   'new', 'update', 'destroy', 'expectation-new', 'expectation-destroy',
 ] as const satisfies readonly (ConnectionEventKind | ExpectationEventKind)[]
 
-const EXPECTATION_SIZE = 96
+const EXPECTATION_SIZE = 104
 const HELPED_SIZE = 16
 /** Heads of the lists of expectations, and pairs of GRE keys. */
 const EXPECTATION_INDEX_SIZE = 1024 * 4
@@ -150,6 +150,8 @@ export interface PacketRecord {
   readonly receiver: TcpSide
   readonly before: Connection | null
   readonly after: Connection | null
+  /** Number of the packet that announced the connection which this one opens; 0 for none. */
+  readonly announced: number
   /** Packets that had set the values; 0 where nobody did or it is not known. */
   readonly provenance: {
     readonly created: number
@@ -588,6 +590,7 @@ export class Core {
       receiver: this.#tcpSide(at + 52),
       before: entry === 1 ? this.#connection(at + 128, null, this.now) : null,
       after: after ? this.#connection(at + 256, at + 384, this.#timeOf(index)) : null,
+      announced: u32(544),
       provenance: {
         created: u32(480),
         original: this.#sideProvenance(at + 488),
@@ -974,6 +977,7 @@ export class Core {
         sport: view.getUint16(at + 50, true), dport: 0xffff,
       },
       zone: view.getUint16(at + 54, true),
+      packet: view.getUint32(at + 96, true),
       timeoutMs: Math.max(0, Math.floor(Number(view.getBigInt64(at + 64, true) - now) / 1e6)),
       master: view.getUint32(at + 92, true),
       masterTuple: this.#tuple(master, view.getUint8(master + 51), false),

@@ -188,6 +188,14 @@ describe('options of commands', () => {
     }
   })
 
+  test('--expectations is for connections and events, without filters of connections', () => {
+    expect(parsed('connections', 'a.pcap', '--expectations', '--format', 'proc')).toMatchObject({ expectations: true, format: 'proc' })
+    expect(parsed('events', 'a.pcap', '--expectations').expectations).toBe(true)
+    expect(parsed('connections', 'a.pcap').expectations).toBe(false)
+    expect(usage('classify', 'a.pcap', '--expectations')).toThrow('--expectations is an option of connections and events')
+    expect(usage('connections', 'a.pcap', '--expectations', '-p', 'tcp')).toThrow('--proto is for connections')
+  })
+
   test('-o takes words with commas or once more', () => {
     const none = { extended: false, id: false, timestamp: false, ktimestamp: false, labels: false }
     expect(parsed('events', 'a.pcap', '-o', 'extended,id', '-o', 'timestamp').output)
