@@ -1,20 +1,21 @@
 /**
- * Captures of a lab network with real servers and clients, and the state the kernel of the router in the middle gave
- * each packet. The tracker gets them at the captures' own times.
+ * Captures of a lab network with real servers and clients, the state the kernel of the router in the middle gave each
+ * packet, and what it told of expectations. The tracker gets them at the captures' own times.
  *
  * The lab's router had every helper on its usual port, but that of H.323's RAS; the broadcast helpers know its address.
  * Frames without a recorded state are not compared.
  */
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { createTracker } from 'conntrack-wasm'
 import { h323, netbiosNs, snmp, standardHelper } from 'conntrack-wasm/helpers'
 import { afterAll, describe, expect, test } from 'vitest'
 import { readFrames } from '../support/frames.js'
 import { SHARED, sharedIsThere } from '../support/golden.js'
-import { compareStates, readStates } from '../support/lab.js'
+import { compareExpectations, compareStates, readExpectations, readStates } from '../support/lab.js'
 import { Tally } from '../support/tally.js'
 
 const tally = new Tally('lab captures')
+const expectations = new Tally('expectations of lab captures', 'events')
 const networks = ['203.0.113.2/25']
 const helpers = [
   ...['ftp', 'irc', 'tftp', 'sip', 'amanda', 'sane', 'pptp'].flatMap(name => standardHelper(name)),
@@ -31,9 +32,19 @@ describe.runIf(sharedIsThere)('captures of the lab network', () => {
       const result = compareStates(createTracker, frames, readStates(new URL(file, root)), name === 'udplite_nocheck', helpers)
       tally.add(name, result.compared, result.differences.length, result.left)
       expect(result.differences.slice(0, 20)).toEqual([])
+      const announced = new URL(`${name}.expectations.txt`, root)
+      const kernels = existsSync(announced) ? readExpectations(announced) : []
+      // Of a capture that is cut the helper sees no payload, where the kernel did.
+      if (result.isCut) return expectations.add(name, 0, 0, kernels.length)
+      const differences = compareExpectations(result.expectations, kernels)
+      if (kernels.length > 0) expectations.add(name, kernels.length, differences.length)
+      expect(differences.slice(0, 20)).toEqual([])
     })
   }
-  afterAll(() => tally.print())
+  afterAll(() => {
+    tally.print()
+    expectations.print()
+  })
 })
 
 if (!sharedIsThere) test.skip('../shared is not there: lab captures are not compared (skipped)', () => {})
