@@ -13,6 +13,7 @@ import {
   comparable, printedByCommandLine, printedByFormats, printedByTools, PROC_EXPECTATIONS, record, type Recorded, type Scene,
   type Step,
 } from '../support/conntrack-tool.js'
+import { CALLS, packetsOf } from '../support/calls.js'
 import { readFrames } from '../support/frames.js'
 import { SHARED, sharedIsThere } from '../support/golden.js'
 import { helpersOf } from '../support/helpers.js'
@@ -197,6 +198,13 @@ describe.skipIf(missing)(`the text of the real tools${missing ? ` (skipped: need
 
   const helped = missing ? [] : helpedScenarios().map(scene => [scene.name, scene] as const)
   test.concurrent.each(helped)('%s', (_name, scene) => compare(scene, folder), 120_000)
+
+  const calls = CALLS.map(call => [`${call.helper}: ${call.name}`, call] as const)
+  test.concurrent.each(calls)('expectations of %s', (name, call) => {
+    const questions = call.family === 6 ? EXPECTED_IPV6 : EXPECTED
+    const packets = packetsOf(call).map(bytes => ({ packet: { hex: hexText(bytes) } }))
+    return compare({ name, helpers: [call.helper], of: 'expect', steps: [...packets, ...questions, PROC] }, folder)
+  }, 120_000)
 
   test.concurrent.each(CAPTURES)('capture %s', async name => {
     const frames = await readFrames(new URL(`../captures/${name}.pcap`, import.meta.url).pathname)

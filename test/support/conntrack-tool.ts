@@ -163,7 +163,7 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
     '--checksum', 'verify',
     ...Object.entries(scene.sysctl ?? {}).flatMap(([name, value]) => ['--sysctl', `${name}=${value}`]),
     ...(scene.zone ?? []).flatMap(rule => ['--zone', rule]),
-    ...(scene.helpers ?? []).flatMap(helper => ['--helper', helper.replace(':', '=')]),
+    ...(scene.helpers ?? []).flatMap(helper => ['--helper', helper.replace('-ras', '').replace(':', '=')]),
   ]
   const packets: Sent[] = []
   const answers: Answer[] = []

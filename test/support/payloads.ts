@@ -66,7 +66,7 @@ function written(): [name: string, conversation: { connection: HelpedConnection,
     const seq = { original: 1001, reply: 5001 }
     const said = [...payloads.matchAll(/([or])[^ =]*=([0-9a-f]+)/g)].map(([, who, hex]): Said => {
       const direction = who === 'o' ? 'original' : 'reply'
-      const payload = Buffer.from(hex, 'hex')
+      const payload = Uint8Array.from(Buffer.from(hex, 'hex')) // a Buffer's slice is no copy
       seq[direction] += payload.length
       return { direction, payload, seq: seq[direction] - payload.length, established: true }
     })
@@ -183,7 +183,7 @@ function newNumber(bytes: Uint8Array, at: number, random: Random): Uint8Array {
 
 function newByte(bytes: Uint8Array, at: number, random: Random): Uint8Array {
   if (at === bytes.length) return bytes
-  const changed = bytes.slice()
+  const changed = Uint8Array.from(bytes)
   changed[at] = random.pick([random.pick(EDGES), bytes[at] ^ 1 << random.below(8), bytes[at] + 1, bytes[at] - 1, random.below(256)])
   return changed
 }
