@@ -48,6 +48,7 @@ export function differences(
   }
   expect('state', verdict.state, golden.verdict.toUpperCase())
   expect('direction', verdict.direction, golden.direction)
+  if (golden.dropped !== undefined) expect('dropped', verdict.dropped, golden.dropped)
   compareReason(golden, verdict, found)
   if (golden.ct === undefined || !askable) return found
   expect('entry', entry !== null, golden.ct !== null)
