@@ -1,5 +1,5 @@
 /** What the kernel answered: lines of the oracle's recordings. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 
 export const SHARED = new URL('../../../shared/', import.meta.url)
@@ -113,4 +113,22 @@ export function readRecording(url: URL): Recording {
 function withDropped(packet: GoldenPacket, { helpers, drops }: Recording['options']): GoldenPacket {
   const byHelpers = helpers.length > 0 && drops.length === 0
   return { ...packet, dropped: byHelpers ? packet.dropped ?? false : undefined }
+}
+
+/** What helpers find is of interest in the captures of these folders: they were recorded with all helpers. */
+const HELPED = ['ftp', 'irc', 'sip', 'tftp', 'pptp', 'netbios-snmp', 'h323']
+
+/** The public captures that were recorded with helpers, by their names under `captures/`. */
+export function helpedCaptures(): string[] {
+  if (!sharedIsThere) return []
+  return HELPED.flatMap(folder => readdirSync(new URL(`captures-golden/${folder}/`, SHARED)).sort()
+    .map(file => `${folder}/${file.replace('.jsonl.gz', '')}`))
+}
+
+export function captureUrl(name: string): URL {
+  return new URL(`captures/${name}`, SHARED)
+}
+
+export function captureRecording(name: string): Recording {
+  return readRecording(new URL(`captures-golden/${name}.jsonl.gz`, SHARED))
 }
