@@ -70,12 +70,16 @@ async function look(name: string): Promise<Found> {
   return {
     frames: frames.length, packets: seen.length, helped, announced, related: related.length, icmpRelated: errors.length,
     opened: new Set(expected.map(([{ connection }]) => connection)).size,
-    kernelsRelated: seen.filter(([, golden]) => golden.verdict === 'related').length,
+    kernelsRelated: seen.filter(([, golden]) => isRelated(golden)).length,
     dropped: seen.filter(([verdict]) => verdict.dropped).length,
     invalid: seen.filter(([verdict]) => verdict.state === 'INVALID').length,
     differing: findings.length,
-    differingRelated: seen.filter(([{ state }, { verdict }]) => (state === 'RELATED') !== (verdict === 'related')).length,
+    differingRelated: seen.filter(([{ state }, golden]) => (state === 'RELATED') !== isRelated(golden)).length,
   }
+}
+
+function isRelated({ verdict }: GoldenPacket): boolean {
+  return verdict === 'related'
 }
 
 function sum(all: readonly Found[]): Found {
@@ -87,8 +91,8 @@ function sum(all: readonly Found[]): Found {
   }
   return {
     frames: total('frames'), packets: total('packets'), helped: merged('helped'), announced: merged('announced'),
-    opened: total('opened'), related: total('related'), kernelsRelated: total('kernelsRelated'), icmpRelated: total('icmpRelated'),
-    dropped: total('dropped'), invalid: total('invalid'), differing: total('differing'),
+    opened: total('opened'), related: total('related'), kernelsRelated: total('kernelsRelated'),
+    icmpRelated: total('icmpRelated'), dropped: total('dropped'), invalid: total('invalid'), differing: total('differing'),
     differingRelated: total('differingRelated'),
   }
 }

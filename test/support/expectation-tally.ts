@@ -8,7 +8,6 @@ interface Row {
   readonly related: number
 }
 
-/** Beside the lines of the kernel it takes only numbers: what differs is in the test's own message. */
 export class ExpectationTally {
   readonly #rows: Row[] = []
   readonly #left: { name: string; events: readonly string[]; reason: string }[] = []
@@ -40,7 +39,7 @@ export class ExpectationTally {
       `by helper: ${this.#byHelper(all)}`,
       `captures in which neither expects anything: ${this.#without}`,
       `packets that the kernel found RELATED in all captures: ${this.#related}`,
-      `expectations of lab captures: ${this.#rows.length} captures, ${counts(all)}, ${percent} % of ${all.length} events`,
+      `expectations of ${this.#rows.length} lab captures: ${counts(all)}, ${percent} % of ${all.length} events`,
     ].join('\n') + '\n')
   }
 

@@ -50,8 +50,8 @@ export function toldExpectations(tracker: Tracker): ToldExpectation[] {
 }
 
 /**
- * Where the two tell different things, event by event in their order: every word of the kernel's lines counts. It counts
- * the seconds left in ticks: of an expectation that ends it may have counted one more or one less than have passed.
+ * Where the two tell different things, event by event in their order: every word of the kernel's lines counts. It
+ * counts the seconds left in ticks: of an expectation that ends it may have counted one more or less than have passed.
  */
 export function compareExpectations(ours: readonly ToldExpectation[], kernels: readonly string[]): string[] {
   return Array.from({ length: Math.max(ours.length, kernels.length) }, (_, i) => i)

@@ -24,7 +24,9 @@ describe('a helper is assigned', () => {
     expect(helperOf(allHelpers(), protocol, { ...V6, dport })).toBe(name)
   })
 
-  const onlyV4 = [['irc', 'tcp', 6667], ['netbios-ns', 'udp', 137], ['pptp', 'tcp', 1723], ['snmp', 'udp', 161]] as const
+  const onlyV4 = [
+    ['irc', 'tcp', 6667], ['netbios-ns', 'udp', 137], ['pptp', 'tcp', 1723], ['snmp', 'udp', 161],
+  ] as const
   test.each(onlyV4)('%s: to %s port %i of IPv4 alone', (name, protocol, dport) => {
     expect(helperOf(allHelpers(), protocol, { ...V4, dport })).toBe(name)
     expect(helperOf(allHelpers(), protocol, { ...V6, dport })).toBeNull()
