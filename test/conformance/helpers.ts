@@ -92,8 +92,8 @@ function sum(all: readonly Found[]): Found {
   return {
     frames: total('frames'), packets: total('packets'), helped: merged('helped'), announced: merged('announced'),
     opened: total('opened'), related: total('related'), kernelsRelated: total('kernelsRelated'),
-    icmpRelated: total('icmpRelated'), dropped: total('dropped'), invalid: total('invalid'), differing: total('differing'),
-    differingRelated: total('differingRelated'),
+    icmpRelated: total('icmpRelated'), dropped: total('dropped'), invalid: total('invalid'),
+    differing: total('differing'), differingRelated: total('differingRelated'),
   }
 }
 
