@@ -2,27 +2,22 @@
  * Captures of a lab network with real servers and clients, the state the kernel of the router in the middle gave each
  * packet, and what it told of expectations. The tracker gets them at the captures' own times.
  *
- * The lab's router had every helper on its usual port, but that of H.323's RAS; the broadcast helpers know its address.
  * Frames without a recorded state are not compared. Expectations are: all of them, in their order and word by word,
  * where the kernel told of some as well as where it told of none; but of a capture that is cut.
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { createTracker } from 'conntrack-wasm'
-import { h323, netbiosNs, snmp, standardHelper } from 'conntrack-wasm/helpers'
 import { afterAll, describe, expect, test } from 'vitest'
 import { ExpectationTally } from '../support/expectation-tally.js'
 import { readFrames, type Frame } from '../support/frames.js'
 import { SHARED, sharedIsThere } from '../support/golden.js'
+import { labHelpers } from '../support/helpers.js'
 import { compareExpectations, compareStates, readExpectations, readStates } from '../support/lab.js'
 import { Tally } from '../support/tally.js'
 
 const tally = new Tally('lab captures')
 const expectations = new ExpectationTally()
-const networks = ['203.0.113.2/25']
-const helpers = [
-  ...['ftp', 'irc', 'tftp', 'sip', 'amanda', 'sane', 'pptp'].flatMap(name => standardHelper(name)),
-  ...h323().filter(({ name }) => name !== 'RAS'), netbiosNs({ networks }), snmp({ networks }),
-]
+const helpers = labHelpers()
 
 describe.runIf(sharedIsThere)('captures of the lab network', () => {
   const root = new URL('labnet/captures/', SHARED)
