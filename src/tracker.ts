@@ -49,7 +49,8 @@ export interface TrackerOptions {
   readonly timeouts?: readonly TimeoutPolicy[]
   /**
    * Protocol helpers (`conntrack-wasm/helpers`): none unless asked for, as Linux does. Each is for new connections to its
-   * ports; `{ helper, match }` assigns one by match instead. The first that fits counts; 64 matches at most.
+   * ports; `{ helper, match }` assigns one by match instead. Either way it gets connections of its protocols and IP
+   * versions alone. The first that fits counts; 64 matches at most.
    */
   readonly helpers?: readonly (Helper | readonly Helper[] | HelperRule)[]
   /** Told of the first error that each helper throws; `console.warn` otherwise. */
@@ -744,19 +745,27 @@ function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {
   throw invalid(`${name} must be an array`)
 }
 
-/** The matches by which helpers are assigned: a helper's own are those of its protocols and ports. */
+/** The matches by which helpers are assigned: a helper's own are those of its ports. */
 function compileHelpers(helpers: TrackerOptions['helpers']): { helper: Helper; match: CompiledMatch }[] {
   return list('helpers', helpers).flat().flatMap(item => {
     if (typeof item !== 'object' || item === null) throw invalid('a helper must be an object')
     const rule = 'helper' in item ? item : null
     const helper = rule ? rule.helper : item as Helper
-    if (typeof helper?.inspect !== 'function' || typeof helper.name !== 'string' || !Array.isArray(helper.classes)) {
+    const isHelper = typeof helper?.inspect === 'function' && typeof helper.name === 'string'
+    if (!isHelper || !Array.isArray(helper.classes) || !Array.isArray(helper.families)) {
       throw invalid('what is among the helpers is no helper (see conntrack-wasm/helpers)')
     }
-    if (rule) return [{ helper, match: compileMatch(rule.match) }]
-    const protocols = typeof helper.protocol === 'string' ? [helper.protocol] : helper.protocol
-    return protocols.flatMap(protocol => helper.ports.map(dport => ({ helper, match: compileMatch({ protocol, dport }) })))
+    const matches = rule ? [compileMatch(rule.match)] : helper.ports.map(dport => compileMatch({ dport }))
+    return matches.flatMap(match => withinHelper(match, helper)).map(match => ({ helper, match }))
   })
+}
+
+/** What of a match is of the helper's protocols and IP versions: Linux gives it to no other connections. */
+function withinHelper(match: CompiledMatch, { protocol, families }: Helper): CompiledMatch[] {
+  const protocols = [protocol].flat().map(protocolNumber).filter(number => [256, number].includes(match.protocol))
+  const known = ([4, 6] as const).filter(family => families.includes(family) && [0, family].includes(match.family))
+  if (known.length === 2) return protocols.map(number => ({ ...match, protocol: number }))
+  return known.flatMap(family => protocols.map(number => ({ ...match, protocol: number, family })))
 }
 
 const ZONE_DIRECTIONS = ['both', 'original', 'reply'] as const

@@ -45,8 +45,13 @@ export function matchOf(text: string): PacketMatch {
   return { protocol: what, [field]: value }
 }
 
+/** Told of each packet that was compared. */
+export type Witness = (verdict: Verdict, golden: GoldenPacket, frame: Frame) => void
+
 /** Feeds the packets at the recorded times and compares. */
-export function replay(createTracker: typeof CreateTracker, recording: Recording, frames: readonly Frame[]): Agreement {
+export function replay(
+  createTracker: typeof CreateTracker, recording: Recording, frames: readonly Frame[], witness: Witness = () => {},
+): Agreement {
   const { helpers, notrack, zones, drops } = recording.options
   const tracker = createTracker({
     sysctl: settingsOf(recording), helpers: helpersOf(helpers), notrack: notrack.map(matchOf), zone: zones.map(zoneOf),
@@ -62,6 +67,7 @@ export function replay(createTracker: typeof CreateTracker, recording: Recording
     if (golden.verdict === 'skipped') continue
     const verdict = tracker.track(bytes, { time: BigInt(golden.ts), linkType, originalLength: wireLength })
     compared++
+    witness(verdict, golden, frames[golden.index])
     // Of a packet without an entry the oracle asks for that of its tuple in its zone, which the tracker does not tell.
     const askable = isAskable(golden, packet) && (zones.length === 0 || verdict.connection !== null)
     const entry = verdict.connection !== null ? tracker.entry(0) : packet && askable ? entryOf(tracker, packet) : null
