@@ -63,8 +63,10 @@ const vendor = (to: PerWriter) => { to.bits(0, 4).octets(0xb5, 0, 0, 1) }
 /** An identifier of two characters. */
 const identifier = (to: PerWriter) => { to.bits(1, 7).octets(0, 0x31, 0, 0x32) }
 /** Additions of which only the last of `count` is there. */
-const lastOf = (count: number, inner: PerWriter) => (to: PerWriter) => { to.bits(count - 1, 7).bits(1, count).open(inner) }
-const seconds = (value: number) => per().bits(3, 2).octets(...new Uint8Array(Uint32Array.of(value - 1).buffer).reverse())
+const lastOf = (count: number, inner: PerWriter) => (to: PerWriter) => {
+  to.bits(count - 1, 7).bits(1, count).open(inner)
+}
+const seconds = (value: number) => per().bits(3, 2).octets(0, 0).word(value - 1)
 
 /** RAS messages; a `ttl` is in the additions. */
 export const RAS = {
@@ -108,7 +110,9 @@ const openList = (...elements: readonly number[][]) => elements.reduce(
   (to, bytes) => to.open(per().octets(...bytes)), per().octets(elements.length))
 
 /** Call signalling: a Q.931 message in a TPKT. `index` is the alternative of the body. */
-function call(type: number, index: number, body: (to: PerWriter) => void, controls: readonly number[][] = []): number[] {
+function call(
+  type: number, index: number, body: (to: PerWriter) => void, controls: readonly number[][] = [],
+): number[] {
   const information = per().bits(0, 2).bits(controls.length > 0 ? 2 : 0, 2).bits(index, 4).with(body)
   if (controls.length > 0) lastOf(3, openList(...controls))(information)
   const bytes = information.bytes()
@@ -125,8 +129,8 @@ const guid = Array.from({ length: 16 }, (_, i) => i)
 export const CALL = {
   setup: (control: At, rtp: At) => call(5, 0, to => {
     const audio = per().with(openAudio(rtp, { ...rtp, port: rtp.port + 1 })).bytes()
-    to.bits(1, 1).bits(0x40, 7).octets(...PROTOCOL).with(h225At(control)).with(endpointType).bits(0, 1).octets(...guid)
-    to.bits(0, 6).with(lastOf(7, openList(audio)))
+    to.bits(1, 1).bits(0x40, 7).octets(...PROTOCOL).with(h225At(control)).with(endpointType)
+    to.bits(0, 1).octets(...guid).bits(0, 6).with(lastOf(7, openList(audio)))
   }),
   connect: (control: At, controls: readonly number[][] = []) => call(7, 2, to => {
     to.bits(0, 1).bits(1, 1).octets(...PROTOCOL).with(h225At(control)).with(endpointType).octets(...guid)

@@ -57,11 +57,14 @@ describe.each(all().map(helper => [helper.name, helper] as const))('%s', (_, hel
 })
 
 describe('a registration', () => {
-  test.each([[4, '10.0.0.1'], [6, '2001:db8:a::1']] as const)('over IPv%i lives as long as its confirmation says', (family, address) => {
+  test.each([
+    [4, '10.0.0.1'], [6, '2001:db8:a::1'],
+  ] as const)('over IPv%i lives as long as its confirmation says', (family, address) => {
     const [ras] = h323({ gkRoutedOnly: false })
     const session = new HelpedSession(ras, { family })
     const at = { address, port: 1720 }
-    expect(session.client(Uint8Array.from(RAS.registrationRequest(at))).expected).toEqual([`tcp any -> ${address}:1720`])
+    const { expected } = session.client(Uint8Array.from(RAS.registrationRequest(at)))
+    expect(expected).toEqual([`tcp any -> ${address}:1720`])
     session.server(Uint8Array.from(RAS.registrationConfirm(at, 900)))
     expect(session.table.timeouts.get(1)).toBe(900)
     session.table.now = 899
