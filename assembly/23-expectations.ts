@@ -16,7 +16,7 @@
  */
 import { EVENT_EXPECTATION_DESTROY, EVENT_EXPECTATION_NEW, PROTOCOL_GRE, STATUS_EXPECTED } from './00-constants'
 import {
-  Entry, entryAt, EXPECTATION_BUCKETS, EXPECTATION_SIZE, expectationIndexAt, expectationsAt, GRE_PAIR_SIZE, GRE_PAIRS,
+  ATTACHED_HELPED, Entry, entryAt, EXPECTATION_BUCKETS, EXPECTATION_SIZE, expectationIndexAt, expectationsAt, GRE_PAIR_SIZE, GRE_PAIRS,
   grePairsAt, Helped, helpedAt, HELPED_SIZE, maxExpectations, Packet, scratchAt, slotOf, SWITCH_EXPECT_MAX, switched, ZONE_BOTH,
 } from './01-records'
 import { hashKey } from './20-hash'
@@ -306,6 +306,7 @@ export function fulfil(p: Packet, e: Entry): void {
   const master = entryAt(x.master)
   e.status |= STATUS_EXPECTED
   e.mark = master.mark
+  e.attached |= ATTACHED_HELPED
   helpedOf(e).master = master.id
   helpedOf(e).helper = x.assigns
   if (!(x.flags & EXPECTATION_PERMANENT)) removeExpectation(x)
@@ -314,19 +315,35 @@ export function fulfil(p: Packet, e: Entry): void {
   if (opposite) removeExpectation(changetype<Expectation>(opposite))
 }
 
-/** A fresh entry belongs to nobody and announces nothing. */
+/** A new connection has a helper, which is told its packets. */
+export function setHelper(e: Entry, helper: u8): void {
+  e.attached |= ATTACHED_HELPED
+  helpedOf(e).helper = helper
+}
+
+/** Its helper, 0 for none. Looks beside the entry only where there is something. */
 // @ts-ignore: decorator
-@inline export function clearHelped(e: Entry): void {
+@inline export function helperOf(e: Entry): u32 {
+  return e.attached & ATTACHED_HELPED ? helpedOf(e).helper : 0
+}
+
+/** A fresh entry belongs to nobody and announces nothing. */
+function clearHelped(e: Entry): void {
   const at = changetype<u32>(helpedOf(e))
   store<u64>(at, 0)
   store<u64>(at, 0, 8)
+  e.attached &= ~ATTACHED_HELPED
 }
 
 /** A connection is over: so are its expectations and its GRE keys; their connections end before the next packet. */
 export function forgetHelped(e: Entry): void {
   const helped = helpedOf(e)
   while (helped.expectations) removeExpectation(expectationAt(helped.expectations))
-  if (grePairs == 0) return
+  if (grePairs) forgetGreKeys(e, helped)
+  clearHelped(e)
+}
+
+function forgetGreKeys(e: Entry, helped: Helped): void {
   for (let i: u32 = 0; i < GRE_PAIRS; i++) {
     const pair = grePairAt(i)
     if (pair.master == 0 || pair.master == ORPHAN) continue

@@ -68,9 +68,9 @@ export function turn<T extends Timed>(all: readonly T[], round: number, withMap 
   return [...taking.slice(first), ...taking.slice(0, first)]
 }
 
-/** Nanoseconds a packet of each candidate on this slice. */
-export function timeSlice(taking: readonly Timed[], slice: Slice): Map<string, number> {
-  const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true })
+/** Nanoseconds a packet of each candidate on this slice, by a clock of milliseconds. */
+export function timeSlice(taking: readonly Timed[], slice: Slice, now?: () => number): Map<string, number> {
+  const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true, ...(now && { now }) })
   const established = new Set<number>()
   for (const candidate of taking) {
     // `async` given: tinybench would call the function once more to find out, and every call moves the connections on.
