@@ -260,7 +260,7 @@ export class Helped {
 export const HELPED_SIZE: u32 = 16
 if (offsetof<Helped>() != HELPED_SIZE) ERROR('Helped')
 
-export const EXPECTATION_SIZE: u32 = 96
+export const EXPECTATION_SIZE: u32 = 104
 /** Lists of expectations by destination; a power of two. */
 export const EXPECTATION_BUCKETS: u32 = 1024
 export const GRE_PAIR_SIZE: u32 = 48
@@ -326,6 +326,8 @@ export const RECORD_BEFORE: u32 = 128
 export const RECORD_AFTER: u32 = 256
 export const RECORD_EXTRAS: u32 = 384
 export const RECORD_PROVENANCE: u32 = 480
+/** Number of the packet that announced the connection which this one opens. */
+export const RECORD_ANNOUNCED: u32 = 544
 export const RECORD_SIZE: u32 = 576
 
 /** Which packet set what, one a connection. */
@@ -504,7 +506,7 @@ export const WITH_LABELS: u32 = 8
 export const WITH_HISTORY: u32 = 16
 export const WITH_HELPERS: u32 = 32
 
-export const LIFE_SIZE: u32 = 64
+export const LIFE_SIZE: u32 = 128
 
 /** Bytes that readers may touch behind the input's last packet. */
 const INPUT_SLACK: u32 = 64

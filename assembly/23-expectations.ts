@@ -1,7 +1,7 @@
 /**
  * Expectations: connections that others have announced in their payload, and what else belongs to helpers.
  *
- *     expectation | source and its mask | destination | ports, zone, protocol | deadline, master | links |      96 bytes
+ *     expectation | source and its mask | destination | ports, zone, protocol | deadline, master | links |     104 bytes
  *     helped      | master's id, first expectation, helper, the host's state |       16 bytes beside every entry
  *
  * An expectation is made by a helper while it looks at a packet of its master, and lives until a new connection matches
@@ -21,7 +21,8 @@ import {
 } from './01-records'
 import { hashKey } from './20-hash'
 import { find, lastId, remove } from './21-table'
-import { clock, tellExpectation } from './40-events'
+import { clock, packetNumber, tellExpectation } from './40-events'
+import { recordAnnounced } from './41-record'
 
 export const EXPECTATION_PERMANENT: u8 = 1
 export const EXPECTATION_INACTIVE: u8 = 2
@@ -60,12 +61,15 @@ export class Expectation {
   /** Next of its master. */
   sibling: u32
   masterId: u32
+  /** Number of the packet that announced it. */
+  packet: u32
+  spare2: u32
 }
 if (offsetof<Expectation>() != EXPECTATION_SIZE) ERROR('Expectation')
 
 /** A pair of keys of PPTP's data, one direction. */
 @unmanaged
-class GrePair {
+export class GrePair {
   src0: u64
   src1: u64
   dst0: u64
@@ -87,7 +91,8 @@ export let freeExpectation: u32 = 0
 export let lastExpectationId: u32 = 0
 /** Pairs of GRE keys in use. */
 export let grePairs: u32 = 0
-let sweepAt: u32 = 1
+/** The next that the sweep looks at. */
+export let expectationSweepAt: u32 = 1
 
 // @ts-ignore: decorator
 @inline export function expectationAt(slot: u32): Expectation {
@@ -105,18 +110,18 @@ let sweepAt: u32 = 1
 }
 
 // @ts-ignore: decorator
-@inline function grePairAt(i: u32): GrePair {
+@inline export function grePairAt(i: u32): GrePair {
   return changetype<GrePair>(grePairsAt + i * GRE_PAIR_SIZE)
 }
 
 /** A list's first: the place in the index of a bucket. */
 // @ts-ignore: decorator
-@inline function bucketHead(bucket: u32): u32 {
+@inline export function bucketHead(bucket: u32): u32 {
   return expectationIndexAt + (bucket << 2)
 }
 
 /** The bucket of a destination; hashed with the secret, since payloads choose it. */
-function bucketOfDestination(dst0: u64, dst1: u64, dport: u16, protocol: u8, family: u8): u32 {
+export function bucketOfDestination(dst0: u64, dst1: u64, dport: u16, protocol: u8, family: u8): u32 {
   const key = changetype<Packet>(scratchAt + SPARE_PACKET)
   key.a0 = dst0
   key.a1 = dst1
@@ -133,7 +138,7 @@ function bucketOfDestination(dst0: u64, dst1: u64, dport: u16, protocol: u8, fam
 /** A record behind those of the group, for keys that belong to no packet. */
 const SPARE_PACKET: u32 = 64 * 128
 
-/** Ends an expectation whose time is over. */
+/** Its time is over. */
 // @ts-ignore: decorator
 @inline function isOver(x: Expectation): bool {
   return x.deadline <= clock
@@ -249,6 +254,7 @@ function insertExpectation(from: Expectation, e: Entry): void {
   memory.copy(changetype<usize>(x), changetype<usize>(from), EXPECTATION_SIZE)
   if (++lastExpectationId == 0) lastExpectationId = 1
   x.id = lastExpectationId
+  x.packet = packetNumber
   x.used = 1
   x.masterId = e.id ? e.id : lastId + 1 // the first packet's entry gets its id when that packet has passed
   x.next = load<u32>(bucketHead(x.bucket))
@@ -309,6 +315,7 @@ export function fulfil(p: Packet, e: Entry): void {
   e.attached |= ATTACHED_HELPED
   helpedOf(e).master = master.id
   helpedOf(e).helper = x.assigns
+  recordAnnounced(x.packet)
   if (!(x.flags & EXPECTATION_PERMANENT)) removeExpectation(x)
   // PPTP announces both directions of its data, of which one has come now.
   const opposite = p.protocol == PROTOCOL_GRE ? findFor(p, p.side ^ 1) : 0
@@ -357,8 +364,8 @@ function forgetGreKeys(e: Entry, helped: Helped): void {
 export function sweepExpectations(n: u32): void {
   if (expectations == 0) return
   for (n = min(n, highestExpectation); n > 0; n--) {
-    if (sweepAt > highestExpectation) sweepAt = 1
-    const x = expectationAt(sweepAt++)
+    if (expectationSweepAt > highestExpectation) expectationSweepAt = 1
+    const x = expectationAt(expectationSweepAt++)
     if (x.used && isOver(x)) removeExpectation(x)
   }
 }
@@ -366,7 +373,7 @@ export function sweepExpectations(n: u32): void {
 // PPTP's keys
 
 /** The pair's connection is over, its GRE connection not yet. */
-const ORPHAN: u32 = 0xffffffff
+export const ORPHAN: u32 = 0xffffffff
 export let orphans: u32 = 0
 
 function orphan(pair: GrePair): void {
@@ -474,4 +481,17 @@ function greKey(src0: u64, src1: u64, srcKey: u16, dst0: u64, dst1: u64, dstKey:
   key.candidate = 0
   key.hash = hashKey(key)
   return key
+}
+
+/** Takes over the values of a snapshot. */
+export function setExpectations(
+  used: u32, highest: u32, free: u32, id: u32, sweep: u32, pairs: u32, orphaned: u32,
+): void {
+  expectations = used
+  highestExpectation = highest
+  freeExpectation = free
+  lastExpectationId = id
+  expectationSweepAt = sweep
+  grePairs = pairs
+  orphans = orphaned
 }

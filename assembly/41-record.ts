@@ -7,7 +7,7 @@
  * need not say.
  */
 import {
-  copyEntry, copyExtras, Entry, Provenance, PROVENANCE_SIZE, provenanceAt, Record, RECORD_AFTER,
+  copyEntry, copyExtras, Entry, Provenance, PROVENANCE_SIZE, provenanceAt, Record, RECORD_AFTER, RECORD_ANNOUNCED,
   RECORD_BEFORE, RECORD_EXTRAS, RECORD_PROVENANCE, RECORD_RECEIVER, RECORD_SENDER, RECORD_SIZE, recordsAt, slotOf, TcpSide,
   tcpSide,
 } from './01-records'
@@ -83,6 +83,11 @@ function writeWindow(seq: u32, end: u32, ack: u32, sack: u32, window: u32, sende
 function copySide(to: u32, from: u32): void {
   v128.store(to, v128.load(from))
   store<u32>(to + 16, load<u32>(from + 16))
+}
+
+/** Notes which packet announced the connection that this one opens. */
+export function recordAnnounced(packet: u32): void {
+  if (recording) store<u32>(current + RECORD_ANNOUNCED, packet)
 }
 
 /** Notes the entry as the packet finds it. */

@@ -8,18 +8,25 @@
  * anything.
  */
 import {
-  PROTOCOL_SCTP, PROTOCOL_TCP, STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
+  PROTOCOL_SCTP, PROTOCOL_TCP, STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_HELPER,
+  STATUS_SEEN_REPLY,
 } from './00-constants'
 import {
   ACCOUNT_SIZE, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, COUNTER_CONFIRMED, COUNTER_REMOVED, COUNTERS, countersAt,
-  Entry, ENTRY_SIDES, ENTRY_SIZE, entryAt, EXTRAS_SIZE, HASH_KEYS, HISTORY_SIZE, LABELS_SIZE, lifeAt, maxConnections, Packet,
-  policyOf, PROVENANCE_SIZE, SIDE_SIZE, START_SIZE, accountsAt, startsAt, SWITCHES, tcpSide, TIMEOUTS, ZONE_BOTH,
+  Entry, ENTRY_SIDES, ENTRY_SIZE, entryAt, EXPECTATION_BUCKETS, EXPECTATION_SIZE, EXTRAS_SIZE, GRE_PAIR_SIZE, GRE_PAIRS,
+  HASH_KEYS, HELPED_SIZE, HISTORY_SIZE, LABELS_SIZE, LIFE_SIZE, lifeAt, maxConnections, Packet, policyOf, PROVENANCE_SIZE,
+  SIDE_SIZE, START_SIZE, accountsAt, startsAt, SWITCHES, tcpSide, TIMEOUTS, ZONE_BOTH,
 } from './01-records'
 import { policies } from './13-match'
 import { hashInZone } from './20-hash'
 import { entries, freeSlot, highest, indexIsSound, lastId, setTable, turnedAwayAt } from './21-table'
 import { cursor, dueAt, setSweep, thinning } from './22-expiry'
+import {
+  expectations, expectationSweepAt, freeExpectation, grePairs, highestExpectation, lastExpectationId, orphans,
+  setExpectations,
+} from './23-expectations'
 import { clock, packetNumber, setClock } from './40-events'
+import { helpersAreSound } from './62-helper-snapshot'
 
 /** The values outside of the regions. */
 @unmanaged
@@ -34,9 +41,19 @@ class Life {
   lastId: u32
   cursor: u32
   thinning: u32
+  /** Of expectations and GRE keys; 0 without helpers. */
+  expectations: u32
+  highestExpectation: u32
+  freeExpectation: u32
+  lastExpectationId: u32
+  expectationSweepAt: u32
+  grePairs: u32
+  orphans: u32
 }
+if (offsetof<Life>() > LIFE_SIZE) ERROR('Life')
 
-const STATUS_KNOWN: u16 = STATUS_EXPECTED | STATUS_SEEN_REPLY | STATUS_ASSURED | STATUS_CONFIRMED | STATUS_FIXED_TIMEOUT
+const STATUS_KNOWN: u16 = STATUS_EXPECTED | STATUS_SEEN_REPLY | STATUS_ASSURED | STATUS_CONFIRMED | STATUS_FIXED_TIMEOUT |
+  STATUS_HELPER
 const ATTACHED_KNOWN: u8 = ATTACHED_ACCOUNT | ATTACHED_START | ATTACHED_EVENTS | ZONE_BOTH
 const MAX_TCP_STATE: u8 = 9
 const MAX_SCTP_STATE: u8 = 8
@@ -56,17 +73,32 @@ export function saveLife(): void {
   life.lastId = lastId
   life.cursor = cursor
   life.thinning = thinning
+  life.expectations = expectations
+  life.highestExpectation = highestExpectation
+  life.freeExpectation = freeExpectation
+  life.lastExpectationId = lastExpectationId
+  life.expectationSweepAt = expectationSweepAt
+  life.grePairs = grePairs
+  life.orphans = orphans
 }
 
-/** Takes over what the host has put into the regions. False, and of no use any more, where it is not sound. */
-export function loadLife(): bool {
+/**
+ * Takes over what the host has put into the regions.
+ *
+ * @param helpers how many there are
+ * @returns false, and the core is of no use any more, where it is not sound
+ */
+export function loadLife(helpers: u32): bool {
   const life = changetype<Life>(lifeAt)
   if (life.highest > maxConnections || life.entries > life.highest || life.freeSlot > life.highest) return false
   if (life.cursor == 0 || life.thinning > maxConnections) return false
   setClock(life.clock, life.packetNumber)
   setTable(life.entries, life.highest, life.freeSlot, life.lastId, life.turnedAwayAt)
   setSweep(life.dueAt, life.cursor, life.thinning)
-  return countersAddUp() && entriesAreSound() && freeListIsSound() && indexIsSound()
+  setExpectations(
+    life.expectations, life.highestExpectation, life.freeExpectation, life.lastExpectationId, life.expectationSweepAt,
+    life.grePairs, life.orphans)
+  return countersAddUp() && entriesAreSound() && freeListIsSound() && indexIsSound() && helpersAreSound(helpers)
 }
 
 /** I2 */
@@ -129,6 +161,11 @@ export function layoutFingerprint(): u32 {
   print = mix(print, LABELS_SIZE)
   print = mix(print, HISTORY_SIZE)
   print = mix(print, PROVENANCE_SIZE)
+  print = mix(print, HELPED_SIZE)
+  print = mix(print, EXPECTATION_SIZE)
+  print = mix(print, EXPECTATION_BUCKETS)
+  print = mix(print, GRE_PAIR_SIZE)
+  print = mix(print, GRE_PAIRS)
   print = mix(print, EXTRAS_SIZE)
   print = mix(print, COUNTERS)
   print = mix(print, TIMEOUTS)

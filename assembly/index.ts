@@ -15,7 +15,7 @@
 import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
   accountsAt, buckets, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
-  expectationsAt, extrasAt, fragmentsAt, GROUP, hashKeysAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt,
+  expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt,
   LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
   PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
   secondsAt, settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
@@ -106,6 +106,8 @@ export function regionAt(region: u32): u32 {
     case 29: return helpedAt
     case 30: return expectationsAt
     case 31: return fragmentsAt
+    case 32: return expectationIndexAt
+    case 33: return grePairsAt
   }
   return 0
 }

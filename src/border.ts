@@ -34,10 +34,12 @@ const ATTACHED_START = 2
 const ZONE_DIRECTIONS = { original: 8, reply: 16, both: 24 } as const
 const ANY = 0xffff
 const REPORTED_COUNTERS = 352
-const LIFE_SIZE = 64
+const LIFE_SIZE = 128
 /** Where a life has the highest slot. */
 const LIFE_HIGHEST = 32
 const LIFE_LAST_ID = 40
+/** Where it has the highest slot of expectations. */
+const LIFE_HIGHEST_EXPECTATION = 56
 /** Of the region of reassembly: places and lengths of the values that change, and its pools (of queues, peers, blocks). */
 const FRAGMENT_POOLS = [112, 144, 176] as const
 const FRAGMENT_VALUES = [[0, 48], [80, 32], [120, 12], [152, 12], [184, 12]] as const
@@ -46,7 +48,7 @@ const BUCKET_SIZE = 64
 /** Bytes of one record of each side array, by the option that it comes with. */
 const SIDE_ARRAYS = [
   ['acct', 'accounts', 32], ['timestamp', 'starts', 8], ['labels', 'labels', 16], ['history', 'histories', 32],
-  ['explain', 'provenance', 64],
+  ['explain', 'provenance', 64], ['helpers', 'helped', 16],
 ] as const
 const GRE = 47
 const SCTP = 132
@@ -57,8 +59,11 @@ const EVENT_KINDS = [
   'new', 'update', 'destroy', 'expectation-new', 'expectation-destroy',
 ] as const satisfies readonly (ConnectionEventKind | ExpectationEventKind)[]
 
-const EXPECTATION_SIZE = 96
+const EXPECTATION_SIZE = 104
 const HELPED_SIZE = 16
+/** Heads of the lists of expectations, and pairs of GRE keys. */
+const EXPECTATION_INDEX_SIZE = 1024 * 4
+const GRE_PAIRS_SIZE = 64 * 48
 const PERMANENT = 1
 const INACTIVE = 2
 /** What becomes of a new expectation, in the core's order. */
@@ -69,7 +74,8 @@ const Region = {
   settings: 0, switches: 1, hashKeys: 2, counters: 3, notrack: 4, drop: 5, offset: 6, length: 7, wireLength: 8, seconds: 9,
   nanoseconds: 10, linkType: 11, verdict: 12, records: 13, events: 14, input: 15, index: 16, entries: 17, zones: 18,
   policies: 19, extras: 20, life: 21, accounts: 22, starts: 23, labels: 24, histories: 25, provenance: 26, buckets: 27,
-  helpers: 28, helped: 29, expectations: 30, fragments: 31,
+  helpers: 28, helped: 29, expectations: 30, fragments: 31, expectationIndex: 32,
+  grePairs: 33,
 } as const
 
 interface Exports {
@@ -118,7 +124,7 @@ interface Exports {
   layoutFingerprint(): number
   fragmentsAreSound(queues: number, peers: number, blocks: number): number
   saveLife(): void
-  loadLife(): number
+  loadLife(helpers: number): number
 }
 
 /** Numbers of one packet's record, for `explain`. */
@@ -144,6 +150,8 @@ export interface PacketRecord {
   readonly receiver: TcpSide
   readonly before: Connection | null
   readonly after: Connection | null
+  /** Number of the packet that announced the connection which this one opens; 0 for none. */
+  readonly announced: number
   /** Packets that had set the values; 0 where nobody did or it is not known. */
   readonly provenance: {
     readonly created: number
@@ -224,6 +232,7 @@ export class Core {
   readonly #counts: BigUint64Array
   readonly batchSize: number
   readonly maxConnections: number
+  readonly #maxExpectations: number
   readonly parts: Parts
   #listening = false
   #drain: () => void = () => {}
@@ -244,6 +253,7 @@ export class Core {
     this.#exports = exports
     this.batchSize = batchSize
     this.maxConnections = maxConnections
+    this.#maxExpectations = maxExpectations
     this.parts = parts
     const buffer = exports.memory.buffer
     this.#bytes = new Uint8Array(buffer)
@@ -580,6 +590,7 @@ export class Core {
       receiver: this.#tcpSide(at + 52),
       before: entry === 1 ? this.#connection(at + 128, null, this.now) : null,
       after: after ? this.#connection(at + 256, at + 384, this.#timeOf(index)) : null,
+      announced: u32(544),
       provenance: {
         created: u32(480),
         original: this.#sideProvenance(at + 488),
@@ -675,7 +686,27 @@ export class Core {
       ...this.#sideArrays().map(([at, size]) => this.#part(at + size, slots * size)),
       this.#usedBuckets(),
       ...this.#fragmentParts(),
+      ...this.#expectationParts(),
     ]
+  }
+
+  #expectationParts(): Uint8Array[] {
+    if (!this.parts.helpers) return []
+    const { life, expectations, expectationIndex, grePairs } = this.#at
+    const highest = this.#view.getUint32(life + LIFE_HIGHEST_EXPECTATION, true)
+    return [
+      this.#part(expectations + EXPECTATION_SIZE, highest * EXPECTATION_SIZE),
+      this.#part(expectationIndex, EXPECTATION_INDEX_SIZE), this.#part(grePairs, GRE_PAIRS_SIZE),
+    ]
+  }
+
+  #setExpectations(parts: readonly Uint8Array[]): boolean {
+    const slots = this.#view.getUint32(this.#at.life + LIFE_HIGHEST_EXPECTATION, true)
+    if (slots > this.#maxExpectations) return false
+    const places = this.#expectationParts()
+    if (places.length !== parts.length || places.some((place, i) => place.length !== parts[i].length)) return false
+    places.forEach((place, i) => place.set(parts[i]))
+    return true
   }
 
   /**
@@ -686,7 +717,7 @@ export class Core {
   load(parts: readonly Uint8Array[]): boolean {
     const sides = this.#sideArrays()
     const rest = parts.slice(5 + sides.length)
-    if (rest.length !== FRAGMENT_PARTS) return false
+    if (rest.length < FRAGMENT_PARTS) return false
     const [life, hashKeys, counters, entries] = parts
     const slots = entries.length / ENTRY_SIZE
     if (life.length !== LIFE_SIZE || hashKeys.length !== HASH_KEYS || counters.length !== REPORTED_COUNTERS * 8) return false
@@ -698,7 +729,8 @@ export class Core {
     this.#bytes.set(counters, this.#at.counters)
     this.#bytes.set(entries, this.#at.entries + ENTRY_SIZE)
     sides.forEach(([at, size], i) => this.#bytes.set(parts[4 + i], at + size))
-    return this.#setBuckets(parts[4 + sides.length]) && this.#setFragments(rest) && this.#exports.loadLife() !== 0
+    return this.#setBuckets(parts[4 + sides.length]) && this.#setFragments(rest.slice(0, FRAGMENT_PARTS))
+      && this.#setExpectations(rest.slice(FRAGMENT_PARTS)) && this.#exports.loadLife(this.helperNames.length) !== 0
   }
 
   #part(at: number, length: number): Uint8Array {
@@ -945,6 +977,7 @@ export class Core {
         sport: view.getUint16(at + 50, true), dport: 0xffff,
       },
       zone: view.getUint16(at + 54, true),
+      packet: view.getUint32(at + 96, true),
       timeoutMs: Math.max(0, Math.floor(Number(view.getBigInt64(at + 64, true) - now) / 1e6)),
       master: view.getUint32(at + 92, true),
       masterTuple: this.#tuple(master, view.getUint8(master + 51), false),

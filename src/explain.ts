@@ -36,7 +36,7 @@ export function explainPacket(
   const { original, reply } = record.provenance
   const [sender, receiver] = record.direction === 'original' ? [original, reply] : [reply, original]
   const facts = { verdict, record, sender, receiver, sysctl }
-  const finding = record.entry === 'made' && verdict.state === 'NEW' ? opened(facts) : RULES[record.rule](facts)
+  const finding = findingOf(facts)
   const text = `${stateText(verdict)}: ${finding.text}.`
   return {
     packet: verdict.packet,
@@ -46,6 +46,12 @@ export function explainPacket(
     setBy: [...new Set(finding.setBy.filter(packet => packet > 0))],
     sysctl: finding.sysctl,
   }
+}
+
+function findingOf(facts: Facts): Finding {
+  const { record, verdict } = facts
+  if (record.announced > 0 && !verdict.reason) return announced(facts)
+  return record.entry === 'made' && verdict.state === 'NEW' ? opened(facts) : RULES[record.rule](facts)
 }
 
 function stateText({ state, direction, dropped }: Verdict): string {
@@ -70,8 +76,15 @@ function byReason({ verdict }: Facts): Finding {
 
 function plainText(verdict: Verdict): string {
   if (verdict.state === 'NEW') return 'no reply has been seen yet'
+  if (verdict.state === 'RELATED') return 'another connection announced its connection, and no reply has been seen yet'
   if (verdict.state === 'ESTABLISHED' && verdict.direction === 'reply') return 'it answers a packet of its connection'
   return 'packets of both directions have been seen'
+}
+
+/** The first packet of a connection that another one announced. */
+function announced({ record: { announced, after } }: Facts): Finding {
+  const where = after ? `connection ${after.master} announced in packet ${announced}` : `packet ${announced} announced`
+  return say(`it opens a connection that ${where}`, null, [announced])
 }
 
 /** The first packet of a connection. */
@@ -200,6 +213,7 @@ function steps(facts: Facts, finding: Finding): string[] {
     ...(found ? [found] : []),
     ...windowSteps(record),
     `${finding.text[0].toUpperCase()}${finding.text.slice(1)}.`,
+    ...helperStep(verdict, record),
     ...timeoutStep(verdict, record),
   ]
   if (finding.sysctl) taken.push(`${finding.sysctl} would change this.`)
@@ -248,6 +262,12 @@ function windowSteps({ checked, kind, oldState, newState, seq, end, sack, sender
 /** Compares sequence numbers modulo 2^32. */
 function holds(low: number, high: number, yes = 'is not over', no = 'is over'): string {
   return (high - low | 0) >= 0 ? yes : no
+}
+
+/** What a helper thinks of the packet is known by what it did to it. */
+function helperStep({ dropped }: Verdict, { after }: PacketRecord): string[] {
+  if (!dropped || !after?.helper) return []
+  return [`Its helper ${after.helper} has Linux drop it: what it announces cannot be read, or another connection has announced it already.`]
 }
 
 function timeoutStep(verdict: Verdict, { after }: PacketRecord): string[] {

@@ -1,7 +1,8 @@
-/** `conntrack-wasm/format`: verdicts, connections and events as text, the same in every runtime. */
-export { connectionLine, countersLine, eventLine } from './format/conntrack.js'
+/** `conntrack-wasm/format`: verdicts, connections, expectations and events as text, the same in every runtime. */
+export { connectionLine, countChildren, countersLine, eventLine } from './format/conntrack.js'
 export type { OutputFlags } from './format/conntrack.js'
-export { connectionJson, eventJson } from './format/json.js'
+export { expectationEventLine, expectationLine, expectationProcLine } from './format/expectation.js'
+export { connectionJson, eventJson, expectationEventJson, expectationJson } from './format/json.js'
 export { parseLabelNames } from './format/labels.js'
 export type { LabelNames } from './format/labels.js'
 export { classifyLines } from './format/ndjson.js'

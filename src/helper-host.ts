@@ -36,6 +36,7 @@ export class HelperHost {
   /** By slot. One whose number is not that of the slot is of a connection that is over. */
   readonly #remembered = new Map<number, Remembered>()
   #lastNumber = 0
+  #inspecting = false
 
   constructor(core: Core, helpers: readonly Helper[], report: (error: unknown, helper: string) => void) {
     this.helpers = helpers
@@ -43,6 +44,11 @@ export class HelperHost {
     this.#report = report
     core.helperNames = helpers.map(({ name, classes }) => ({ name, classes: classes.map(each => each.name) }))
     core.inspect = () => this.#inspect()
+  }
+
+  /** A helper is looking at a packet, and must not call the tracker meanwhile. */
+  get inspecting(): boolean {
+    return this.#inspecting
   }
 
   /** Errors that helpers threw, by name. */
@@ -58,11 +64,14 @@ export class HelperHost {
       payload: seen.payload, direction: seen.direction, seq: seen.seq, established: STATES[state] === 'ESTABLISHED',
       connection: remembered.connection, state: remembered.state,
     }
+    this.#inspecting = true
     try {
       return helper.inspect(packet, new Table(this.#core, this.helpers, helper, slot, remembered.connection)) === 'drop'
     } catch (error) {
       this.#note(error, helper.name)
       return false
+    } finally {
+      this.#inspecting = false
     }
   }
 
@@ -76,19 +85,54 @@ export class HelperHost {
     const known = this.#remembered.get(slot)
     const number = this.#core.helperState(slot)
     if (known && known.number === number) return known
-    return this.#remember(slot, helper, ++this.#lastNumber)
+    this.#lastNumber = (this.#lastNumber + 1) >>> 0 || 1 // the core keeps 32 bits of it, and 0 is none
+    return this.#begin(slot, helper, this.#lastNumber)
   }
 
-  #remember(slot: number, helper: Helper, number: number): Remembered {
-    const { original, reply, status } = this.#core.connection(slot)
-    const connection: HelpedConnection = {
-      id: this.#core.idOf(slot), family: original.family, protocol: original.protocol, original, reply,
-      expected: status.includes('EXPECTED'),
-    }
-    const remembered = { number, connection, state: this.#freshState(helper) }
+  #begin(slot: number, helper: Helper, number: number): Remembered {
+    const remembered = { number, connection: this.#connection(slot), state: this.#freshState(helper) }
     this.#remembered.set(slot, remembered)
     this.#core.setHelperState(slot, number)
     return remembered
+  }
+
+  /** What helpers remember of connections that are alive. */
+  memory(): HelperMemory {
+    const alive = [...this.#remembered].filter(([slot, { number }]) =>
+      this.#core.idIn(slot) !== 0 && this.#core.helperState(slot) === number)
+    return {
+      lastNumber: this.#lastNumber,
+      errors: this.errors,
+      connections: alive.sort(([a], [b]) => a - b).map(([slot, { number, state }]) =>
+        state === undefined ? [slot, number] : [slot, number, state]),
+    }
+  }
+
+  /** Takes over the memory of a snapshot, whose table is in place. Returns whether it is sound. */
+  remember(memory: HelperMemory): boolean {
+    const { lastNumber, errors, connections } = memory
+    if (!isCount(lastNumber) || !Array.isArray(connections)) return false
+    for (const [name, n] of Object.entries(errors ?? {})) {
+      if (!isCount(n) || !this.helpers.some(helper => helper.name === name)) return false
+      this.#errors.set(name, n)
+    }
+    this.#lastNumber = lastNumber
+    return connections.every(each => Array.isArray(each) && this.#restore(each[0], each[1], each[2]))
+  }
+
+  #restore(slot: number, number: number, state: unknown): boolean {
+    if (!isCount(slot) || slot > this.#core.maxConnections || this.#core.idIn(slot) === 0) return false
+    if (!this.helpers[this.#core.helperOf(slot) - 1] || this.#core.helperState(slot) !== number) return false
+    this.#remembered.set(slot, { number, connection: this.#connection(slot), state })
+    return true
+  }
+
+  #connection(slot: number): HelpedConnection {
+    const { original, reply, status } = this.#core.connection(slot)
+    return {
+      id: this.#core.idOf(slot), family: original.family, protocol: original.protocol, original, reply,
+      expected: status.includes('EXPECTED'),
+    }
   }
 
   #freshState(helper: Helper): unknown {
@@ -99,6 +143,14 @@ export class HelperHost {
       return undefined
     }
   }
+}
+
+/** What a snapshot keeps of helpers: JSON values. */
+export interface HelperMemory {
+  readonly lastNumber: number
+  readonly errors: Readonly<Record<string, number>>
+  /** Slot, number, and what the helper remembers of the connection, if it does. */
+  readonly connections: readonly (readonly [slot: number, number: number, state?: unknown])[]
 }
 
 /** All helpers that a list needs, each once, those that expectations assign behind. */
@@ -229,6 +281,10 @@ function mask(text: string, family: 4 | 6): Uint8Array {
   const bytes = mapped(text, family)
   if (family === 4) bytes.fill(255, 0, 12)
   return bytes
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function whole(field: string, value: number, most: number): number {

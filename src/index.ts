@@ -1,6 +1,8 @@
 /** `conntrack-wasm`: Linux connection tracking, wherever JavaScript runs. */
 export { createTracker, restoreTracker, Tracker } from './tracker.js'
-export type { ChecksumMode, ConnectionListener, ExpectationListener, HelperRule, PacketInfo, TrackerOptions } from './tracker.js'
+export type {
+  ChecksumMode, ConnectionListener, ExpectationListener, HelperRule, PacketInfo, RestoreOptions, TrackerOptions,
+} from './tracker.js'
 export { BATCH_SIZE, packetBatch } from './batch.js'
 export type { PacketBatch } from './batch.js'
 export { ConntrackError } from './errors.js'

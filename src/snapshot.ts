@@ -20,8 +20,10 @@ export interface Snapshot {
   readonly parts: readonly Uint8Array[]
 }
 
-export function encodeSnapshot({ description, parts }: Snapshot, fingerprint: number): Uint8Array {
-  const text = new TextEncoder().encode(JSON.stringify(description))
+/** @param snapshot its description as text */
+export function encodeSnapshot(snapshot: Snapshot & { readonly description: string }, fingerprint: number): Uint8Array {
+  const { description, parts } = snapshot
+  const text = new TextEncoder().encode(description)
   const length = parts.reduce((sum, part) => sum + 4 + part.length, HEADER + text.length) + CHECKSUM
   const bytes = new Uint8Array(length)
   const view = new DataView(bytes.buffer)

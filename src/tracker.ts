@@ -5,7 +5,7 @@ import { coreModule } from './core-module.js'
 import { ConntrackError } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
-import { flatten, HelperHost } from './helper-host.js'
+import { flatten, HelperHost, type HelperMemory } from './helper-host.js'
 import type { Helper } from './helpers/helper.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
 import { addressBytes, compileMatch, protocolNumber, type CompiledMatch } from './match.js'
@@ -49,7 +49,8 @@ export interface TrackerOptions {
   readonly timeouts?: readonly TimeoutPolicy[]
   /**
    * Protocol helpers (`conntrack-wasm/helpers`): none unless asked for, as Linux does. Each is for new connections to its
-   * ports; `{ helper, match }` assigns one by match instead. The first that fits counts; 64 matches at most.
+   * ports; `{ helper, match }` assigns one by match instead. Either way it gets connections of its protocols and IP
+   * versions alone. The first that fits counts; 64 matches at most.
    */
   readonly helpers?: readonly (Helper | readonly Helper[] | HelperRule)[]
   /** Told of the first error that each helper throws; `console.warn` otherwise. */
@@ -124,24 +125,34 @@ export function createTracker(options: TrackerOptions = {}): Tracker {
 
 /**
  * Makes a tracker that goes on where another one was when it gave a snapshot: same verdicts, same table, same next
- * snapshot, in whatever runtime. Listeners do not come along.
+ * snapshot, in whatever runtime. Listeners do not come along, and helpers, being code, must be given again: the same
+ * ones as the tracker had, with the same options.
  *
  * A snapshot that is damaged, of another version of this package, or not sound is refused before anything is done with
  * it; one that was made up with care can say nothing worse than false connections.
  *
- * @throws ConntrackError `bad-snapshot`, `invalid-argument`, `wrong-core`
+ * @throws ConntrackError `bad-snapshot`, `invalid-argument` (also for other helpers than the snapshot's), `wrong-core`
  */
-export function restoreTracker(snapshot: Uint8Array, options: Pick<TrackerOptions, 'module'> = {}): Tracker {
+export function restoreTracker(snapshot: Uint8Array, options: RestoreOptions = {}): Tracker {
   if (!(snapshot instanceof Uint8Array)) throw invalid('a snapshot must be a Uint8Array')
   if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
-  return Tracker.restore(snapshot, options.module ?? coreModule)
+  const unknown = Object.keys(options).find(name => !RESTORE_OPTIONS.includes(name))
+  if (unknown !== undefined) throw invalid(`unknown option '${unknown}': the snapshot has the others`)
+  return Tracker.restore(snapshot, options)
 }
+
+/** What a snapshot cannot bring along. */
+export type RestoreOptions = Pick<TrackerOptions, 'module' | 'helpers' | 'onHelperError'>
+const RESTORE_OPTIONS: readonly string[] = ['module', 'helpers', 'onHelperError']
 
 /** What a snapshot says that a tracker was made with, and its sysctls. */
 interface Description {
   readonly options: TrackerOptions
   readonly sysctl: Readonly<Record<string, number>>
   readonly policyTimeouts: readonly (readonly number[])[]
+  /** What helpers it had, and what they remember. */
+  readonly helpers: readonly unknown[]
+  readonly memory: HelperMemory
 }
 
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
@@ -158,6 +169,7 @@ export class Tracker implements Disposable {
   readonly #maxConnections: number
   /** What it was made with, as snapshots have it. */
   readonly #made: TrackerOptions
+  readonly #helperNames: readonly unknown[]
   readonly #streams = new Set<EventStream>()
   #last: VerdictBatch | null = null
   #recorded = false
@@ -227,16 +239,20 @@ export class Tracker implements Disposable {
       maxConnections: this.#maxConnections, batchSize, sysctl: { ...sized, ...this.#most }, notrack, drop, zone, timeouts, labels, history,
       explain, checksum,
     })) as TrackerOptions
+    this.#helperNames = describeHelpers(options.helpers)
   }
 
   /** Use `restoreTracker`. */
-  static restore(bytes: Uint8Array, module: WebAssembly.Module): Tracker {
+  static restore(bytes: Uint8Array, given: RestoreOptions): Tracker {
+    const module = given.module ?? coreModule
     const { description, parts } = decodeSnapshot(bytes, coreFingerprint(module))
-    const { options, sysctl, policyTimeouts } = checkDescription(description)
-    const tracker = restored(() => new Tracker({ ...options, hashSeed: 0, module }))
+    const { options, sysctl, policyTimeouts, helpers, memory } = checkDescription(description)
+    compileHelpers(given.helpers) // refuses what is no helper
+    checkHelpers(helpers, describeHelpers(given.helpers))
+    const tracker = restored(() => new Tracker({ ...options, ...given, hashSeed: 0, module }))
     restored(() => tracker.#setSysctls(sysctl))
     tracker.#core.setPolicyTimeouts(checkPolicyTimeouts(policyTimeouts, options.timeouts?.length ?? 0))
-    if (!tracker.#core.load(parts)) throw bad('what it holds is not sound')
+    if (!tracker.#core.load(parts) || !tracker.#helpers.remember(memory)) throw bad('what it holds is not sound')
     return tracker
   }
 
@@ -245,17 +261,18 @@ export class Tracker implements Disposable {
    *
    * It holds the hash's secret: who has it can choose packets that fall into one place of the table.
    *
-   * @throws ConntrackError `invalid-argument` of a tracker with helpers: what those remember is not in snapshots yet
+   * @throws ConntrackError `invalid-argument` where a helper remembers something else than JSON values
    */
   snapshot(): Uint8Array {
     this.#enter()
-    if (this.#core.parts.helpers) throw invalid('a tracker with helpers cannot give a snapshot yet')
     const description: Description = {
       options: this.#made,
       sysctl: this.#sysctl,
       policyTimeouts: this.#core.policyTimeouts(this.#made.timeouts?.length ?? 0),
+      helpers: this.#helperNames,
+      memory: this.#helpers.memory(),
     }
-    return encodeSnapshot({ description, parts: this.#core.save() }, this.#core.fingerprint)
+    return encodeSnapshot({ description: jsonText(description), parts: this.#core.save() }, this.#core.fingerprint)
   }
 
   /** All of them, by their names in this version's table. */
@@ -622,7 +639,9 @@ export class Tracker implements Disposable {
 
   #enter(): void {
     this.#open()
-    if (this.#busy) throw new ConntrackError('re-entrant', 'a listener must not call the tracker it listens to')
+    if (this.#busy || this.#helpers.inspecting) {
+      throw new ConntrackError('re-entrant', 'a listener or a helper must not call the tracker that calls it')
+    }
   }
 }
 
@@ -635,12 +654,41 @@ function restored<T>(make: () => T): T {
   }
 }
 
+/** What is in a description is JSON, but for what helpers of others may remember. */
+function jsonText(description: Description): string {
+  try {
+    return JSON.stringify(description)
+  } catch (error) {
+    throw invalid(`a helper remembers what JSON cannot say: ${String(error)}`)
+  }
+}
+
 function checkDescription(description: unknown): Description {
   const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
-  const { options, sysctl, policyTimeouts } = (isObject(description) ? description : {}) as Partial<Description>
-  if (!isObject(options) || !isObject(sysctl) || !Array.isArray(policyTimeouts)) throw bad('its description is incomplete')
-  if ('module' in options! || 'hashSeed' in options!) throw bad('its description has options that no snapshot has')
-  return { options: options!, sysctl: sysctl!, policyTimeouts }
+  const { options, sysctl, policyTimeouts, helpers, memory } = (isObject(description) ? description : {}) as Partial<Description>
+  const isComplete = isObject(options) && isObject(sysctl) && isObject(memory) && Array.isArray(policyTimeouts) && Array.isArray(helpers)
+  if (!isComplete) throw bad('its description is incomplete')
+  const foreign = ['hashSeed', ...RESTORE_OPTIONS].find(name => name in options!)
+  if (foreign !== undefined) throw bad('its description has options that no snapshot has')
+  return { options: options!, sysctl: sysctl!, policyTimeouts: policyTimeouts!, helpers: helpers!, memory: memory! }
+}
+
+/** What of helpers must be the same where a snapshot is restored: all but their code, as JSON values. */
+function describeHelpers(helpers: TrackerOptions['helpers']): readonly unknown[] {
+  return list('helpers', helpers).flat().map(item => {
+    const { match, helper } = 'helper' in item ? item : { match: {}, helper: item }
+    return { match: { ...match }, helpers: flatten([helper]).map(describeHelper) }
+  })
+}
+
+function describeHelper({ name, protocol, families, ports, classes }: Helper): unknown {
+  return { name, protocol, families, ports, classes: classes.map(each => [each.name, each.limit, each.timeout]) }
+}
+
+function checkHelpers(snapshots: readonly unknown[], given: readonly unknown[]): void {
+  if (JSON.stringify(snapshots) === JSON.stringify(given)) return
+  const which = snapshots.length ? `with other helpers: ${JSON.stringify(snapshots)}` : 'without helpers'
+  throw invalid(`the snapshot is of a tracker ${which}; restoreTracker must be given the same, on the same ports`)
 }
 
 /** As many as there are policies, each complete, of values that timeouts can have. */
@@ -697,19 +745,27 @@ function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {
   throw invalid(`${name} must be an array`)
 }
 
-/** The matches by which helpers are assigned: a helper's own are those of its protocols and ports. */
+/** The matches by which helpers are assigned: a helper's own are those of its ports. */
 function compileHelpers(helpers: TrackerOptions['helpers']): { helper: Helper; match: CompiledMatch }[] {
   return list('helpers', helpers).flat().flatMap(item => {
     if (typeof item !== 'object' || item === null) throw invalid('a helper must be an object')
     const rule = 'helper' in item ? item : null
     const helper = rule ? rule.helper : item as Helper
-    if (typeof helper?.inspect !== 'function' || typeof helper.name !== 'string' || !Array.isArray(helper.classes)) {
+    const isHelper = typeof helper?.inspect === 'function' && typeof helper.name === 'string'
+    if (!isHelper || !Array.isArray(helper.classes) || !Array.isArray(helper.families)) {
       throw invalid('what is among the helpers is no helper (see conntrack-wasm/helpers)')
     }
-    if (rule) return [{ helper, match: compileMatch(rule.match) }]
-    const protocols = typeof helper.protocol === 'string' ? [helper.protocol] : helper.protocol
-    return protocols.flatMap(protocol => helper.ports.map(dport => ({ helper, match: compileMatch({ protocol, dport }) })))
+    const matches = rule ? [compileMatch(rule.match)] : helper.ports.map(dport => compileMatch({ dport }))
+    return matches.flatMap(match => withinHelper(match, helper)).map(match => ({ helper, match }))
   })
+}
+
+/** What of a match is of the helper's protocols and IP versions: Linux gives it to no other connections. */
+function withinHelper(match: CompiledMatch, { protocol, families }: Helper): CompiledMatch[] {
+  const protocols = [protocol].flat().map(protocolNumber).filter(number => [256, number].includes(match.protocol))
+  const known = ([4, 6] as const).filter(family => families.includes(family) && [0, family].includes(match.family))
+  if (known.length === 2) return protocols.map(number => ({ ...match, protocol: number }))
+  return known.flatMap(family => protocols.map(number => ({ ...match, protocol: number, family })))
 }
 
 const ZONE_DIRECTIONS = ['both', 'original', 'reply'] as const

@@ -196,6 +196,8 @@ export interface TimeoutPolicy extends PacketMatch {
 /** A connection that another one has announced. */
 export interface Expectation {
   readonly id: number
+  /** Number of the packet that announced it. */
+  readonly packet: number
   /** What it will look like; a port that may be any is 0. */
   readonly tuple: Tuple
   /** Under which its source is compared: netmasks in address form, and ports (65,535 exact, 0 any). */

@@ -1,38 +1,54 @@
-/** `connections`: the table at the end of the capture, as `conntrack -L` or /proc/net/nf_conntrack has it. */
-import { connectionLine } from '../format/conntrack.js'
-import { connectionJson } from '../format/json.js'
+/**
+ * `connections`: the table at the end of the capture, as `conntrack -L` or /proc/net/nf_conntrack has it, or what helpers
+ * still expect then, as `conntrack -L expect` or /proc/net/nf_conntrack_expect has it.
+ */
+import { connectionLine, countChildren } from '../format/conntrack.js'
+import { expectationLine, expectationProcLine } from '../format/expectation.js'
+import { connectionJson, expectationJson } from '../format/json.js'
 import { procLine } from '../format/proc.js'
-import type { Connection } from '../types.js'
+import type { Connection, Expectation } from '../types.js'
 import { outputFlags } from './labels.js'
 import { runTracker, type CommandTracker, type Run } from './run.js'
 
 export async function connections(run: Run): Promise<void> {
-  const { output, invocation: { filter } } = run
-  const lineOf = lineMaker(run)
-  await runTracker(run, {
-    async end(tracker, _packets, time) {
-      let shown = 0
-      for (const connection of tracker.connections()) {
-        if (!filter(connection)) continue
-        output.write(lineOf(connection, tracker, time) + '\n')
-        shown++
-        if (output.full) await output.flush()
-      }
-      // The one message that `conntrack` itself gives, with this program's name.
-      return `${shown} flow entries have been shown.`
-    },
-  })
+  const list = run.invocation.expectations ? listExpectations : listConnections
+  await runTracker(run, { end: (tracker, _packets, time) => list(run, tracker, time) })
 }
 
-type LineMaker = (connection: Connection, tracker: CommandTracker, now: bigint) => string
+/** Returns the one message that `conntrack` itself gives, with this program's name. */
+async function listConnections(run: Run, tracker: CommandTracker, now: bigint): Promise<string> {
+  const { output, invocation: { filter } } = run
+  const lineOf = connectionLines(run, tracker, now)
+  let shown = 0
+  for (const connection of tracker.connections()) {
+    if (!filter(connection)) continue
+    output.write(lineOf(connection) + '\n')
+    shown++
+    if (output.full) await output.flush()
+  }
+  return `${shown} flow entries have been shown.`
+}
 
-function lineMaker({ invocation: { json, format, output: words }, notice }: Run): LineMaker {
+function connectionLines(run: Run, tracker: CommandTracker, now: bigint): (connection: Connection) => string {
+  const { invocation: { json, format, output: words, tracker: options }, notice } = run
   if (json) return connectionJson
+  const children = options.helpers?.length ? countChildren(tracker.connections()) : new Map<number, number>()
   if (format === 'proc') {
-    return (connection, tracker, now) => procLine(connection, {
-      now, greTimeout: tracker.sysctl('gre_timeout'), greTimeoutStream: tracker.sysctl('gre_timeout_stream'),
-    })
+    const timeouts = { greTimeout: tracker.sysctl('gre_timeout'), greTimeoutStream: tracker.sysctl('gre_timeout_stream') }
+    return connection => procLine(connection, { now, ...timeouts, children: children.get(connection.id) })
   }
   const flags = outputFlags(words, notice)
-  return (connection, _tracker, now) => connectionLine(connection, flags, now)
+  return connection => connectionLine(connection, flags, now, children.get(connection.id))
+}
+
+async function listExpectations(run: Run, tracker: CommandTracker, now: bigint): Promise<string> {
+  const lineOf = expectationLines(run, now)
+  const expectations = tracker.expectations()
+  for (const expectation of expectations) run.output.write(lineOf(expectation) + '\n')
+  return `${expectations.length} expectations have been shown.`
+}
+
+function expectationLines({ invocation: { json, format, output: words } }: Run, now: bigint): (expectation: Expectation) => string {
+  if (json) return expectationJson
+  return format === 'proc' ? expectationProcLine : expectation => expectationLine(expectation, { timestamp: words.timestamp }, now)
 }

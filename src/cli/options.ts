@@ -40,6 +40,8 @@ export interface Invocation {
   readonly packet: number
   readonly output: OutputWords
   readonly format: ListFormat
+  /** Expectations in place of connections. */
+  readonly expectations: boolean
   readonly filter: Filter
   readonly tracker: TrackerOptions
 }
@@ -73,6 +75,10 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   format: {
     value: 'FORMAT', commands: ['connections'], help: 'conntrack (default) or proc, the text of /proc/net/nf_conntrack',
   },
+  expectations: {
+    commands: ['connections', 'events'],
+    help: 'what helpers expect, as `conntrack -L expect` lists it, or the events about that, instead of connections',
+  },
   proto: { short: 'p', value: 'PROTO', commands: ['connections'], help: 'only this protocol, name or number' },
   src: { short: 's', value: 'ADDRESS[/LEN]', commands: ['connections'], help: 'only this source (original direction)' },
   dst: { short: 'd', value: 'ADDRESS[/LEN]', commands: ['connections'], help: 'only this destination' },
@@ -98,6 +104,9 @@ const OPTIONS: Readonly<Record<string, Option>> = {
   help: { short: 'h', help: 'this text' },
   version: { help: 'the version' },
 }
+
+/** Options by which connections are chosen. */
+const FILTERS = ['proto', 'src', 'dst', 'sport', 'dport', 'state']
 
 type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
 
@@ -163,12 +172,16 @@ function invocation(command: Command, capture: string, values: Values): Invocati
   const json = values.json === true
   const detail = values.detail === true
   if (detail && !json) throw new UsageError('--detail needs --json')
+  const expectations = values.expectations === true
+  const filtered = FILTERS.find(name => values[name] !== undefined)
+  if (expectations && filtered !== undefined) throw new UsageError(`--${filtered} is for connections, not for --expectations`)
   if (command === 'explain' && values.packet === undefined) throw new UsageError('explain needs --packet N')
   return {
     command, capture, json, detail,
     packet: command === 'explain' ? packetNumber(text(values.packet)) : 0,
     output: outputWords(texts(values.output)),
     format: listFormat(text(values.format), json || values.output !== undefined),
+    expectations,
     filter: parseFilter({
       proto: text(values.proto), src: text(values.src), dst: text(values.dst),
       sport: text(values.sport), dport: text(values.dport), state: text(values.state),

@@ -5,9 +5,9 @@
 import type { PacketBatch } from '../batch.js'
 import { ConntrackError } from '../errors.js'
 import { toNanoseconds } from '../format/time.js'
-import type { ConnectionListener, Tracker, TrackerOptions } from '../index.js'
+import type { ConnectionListener, ExpectationListener, Tracker, TrackerOptions } from '../index.js'
 import { REASONS } from '../names.js'
-import type { ConnectionEventKind, VerdictBatch } from '../types.js'
+import type { ConnectionEventKind, ExpectationEventKind, VerdictBatch } from '../types.js'
 import { InputError, UsageError } from './errors.js'
 import { isLinkTypeRead, linkTypeNotices } from './notices.js'
 import type { Invocation } from './options.js'
@@ -16,8 +16,11 @@ import type { Progress } from './progress.js'
 
 /** The part of a tracker that commands use. */
 export type CommandTracker = Pick<
-  Tracker, 'trackBatch' | 'connections' | 'entry' | 'statistics' | 'advance' | 'explain' | 'sysctl' | 'close'
-> & { on(kind: ConnectionEventKind, listener: ConnectionListener): () => void }
+  Tracker, 'trackBatch' | 'connections' | 'expectations' | 'entry' | 'statistics' | 'advance' | 'explain' | 'sysctl' | 'close'
+> & {
+  on(kind: ConnectionEventKind, listener: ConnectionListener): () => void
+  on(kind: ExpectationEventKind, listener: ExpectationListener): () => void
+}
 
 /** What the command line takes from the rest of the package, so that tests can put something else in its place. */
 export interface Sdk {

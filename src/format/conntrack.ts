@@ -23,7 +23,8 @@ export interface OutputFlags {
   readonly labels?: LabelNames | null
 }
 
-const STYLE: TupleStyle = {
+/** Tuples as the tool writes them. */
+export const TOOL_STYLE: TupleStyle = {
   protocols: protocolNames(['icmp', 'tcp', 'udp', 'dccp', 'gre', 'sctp', 'udplite', 'icmpv6']),
   address: withDottedEnd,
 }
@@ -34,16 +35,17 @@ const EVENT_TAGS: Readonly<Record<ConnectionEventKind, string>> = {
 
 /**
  * An entry as `conntrack -L` prints it.
+ *
  * @param now the time at which the table is listed, nanoseconds since 1970
+ * @param children live connections that it announced (`countChildren`): they use it, as the table does
  */
-export function connectionLine(connection: Connection, flags: OutputFlags, now: bigint): string {
+export function connectionLine(connection: Connection, flags: OutputFlags, now: bigint, children = 0): string {
   const state = connection.tcpState ?? connection.sctpState
   return [
     ...protocolParts(connection.original, flags), secondsLeft(connection), ...(state === null ? [] : [state]),
     ...tupleParts(connection, true), `mark=${connection.mark}`, ...zoneParts(connection),
     ...ageParts(connection, now, flags), ...helperParts(connection),
-    // Nothing but the table holds an entry here.
-    'use=1', ...idParts(connection, flags), ...labelParts(connection, flags),
+    `use=${1 + children}`, ...idParts(connection, flags), ...labelParts(connection, flags),
   ].join(' ')
 }
 
@@ -59,7 +61,18 @@ export function eventLine(event: ConnectionEvent, flags: OutputFlags): string {
     ...idParts(connection, flags), ...(changes.includes('LABEL') ? labelParts(connection, flags) : []),
   ]
   const time = flags.timestamp === true ? `[${nanosecondsText(event.time).slice(0, -3)}]\t` : ''
-  return `${time}${EVENT_TAGS[kind]} ${parts.join(' ')}`
+  return `${time}${eventTag(kind)} ${parts.join(' ')}`
+}
+
+export function eventTag(kind: ConnectionEventKind): string {
+  return EVENT_TAGS[kind]
+}
+
+/** How many of these connections each connection announced, by its id. */
+export function countChildren(connections: Iterable<Connection>): ReadonlyMap<number, number> {
+  const children = new Map<number, number>()
+  for (const { master } of connections) if (master !== null) children.set(master, (children.get(master) ?? 0) + 1)
+  return children
 }
 
 /** The counters as `conntrack -S` prints those of one processor, with the tab and the space at the end that it has. */
@@ -69,7 +82,7 @@ export function countersLine(counters: Statistics['counters']): string {
 }
 
 function protocolParts(tuple: Tuple, { extended }: OutputFlags): string[] {
-  const protocol = protocolText(tuple, STYLE)
+  const protocol = protocolText(tuple, TOOL_STYLE)
   return extended === true ? [networkText(tuple), protocol] : [protocol]
 }
 
@@ -88,7 +101,7 @@ function stateParts({ kind, changes, connection }: ConnectionEvent): string[] {
 
 function tupleParts(connection: Connection, withCounters: boolean): string[] {
   const side = (direction: 'original' | 'reply') => [
-    tupleText(connection[direction], STYLE),
+    tupleText(connection[direction], TOOL_STYLE),
     // Zone 0 is none in messages, whatever it applies to.
     ...(connection.zone === 0 ? [] : directionZoneParts(connection, direction)),
     ...(withCounters ? counterParts(connection, direction) : []),

@@ -15,9 +15,12 @@ export interface ProcContext {
   /** Sysctls `gre_timeout` and `gre_timeout_stream`, seconds; Linux's defaults where left out. */
   readonly greTimeout?: number
   readonly greTimeoutStream?: number
+  /** Live connections that it announced (`countChildren`); 0 where left out. */
+  readonly children?: number
 }
 
-const STYLE: TupleStyle = {
+/** Tuples as Linux writes them in /proc. */
+export const PROC_STYLE: TupleStyle = {
   // DCCP has lost its place in the kernel, not in the tool.
   protocols: protocolNames(['icmp', 'tcp', 'udp', 'gre', 'sctp', 'udplite', 'icmpv6']),
   address: inFull,
@@ -27,13 +30,12 @@ const STYLE: TupleStyle = {
 export function procLine(connection: Connection, context: ProcContext): string {
   const { original, mark, zone, zoneDirection, start } = connection
   return [
-    networkText(original), protocolText(original, STYLE), secondsLeft(connection), ...privateParts(connection, context),
+    networkText(original), protocolText(original, PROC_STYLE), secondsLeft(connection), ...privateParts(connection, context),
     ...directionParts(connection, 'original'), ...(connection.seenReply ? [] : ['[UNREPLIED]']),
     ...directionParts(connection, 'reply'), ...(connection.assured ? ['[ASSURED]'] : []), `mark=${mark}`,
     ...(zoneDirection === 'both' ? [`zone=${zone}`] : []),
     ...(start === null ? [] : [`delta-time=${(context.now - start) / NANOSECONDS}`]),
-    // The table's and the reader's.
-    'use=2',
+    `use=${2 + (context.children ?? 0)}`, // the table's and the reader's, and those of what it announced
   ].join(' ')
 }
 
@@ -48,7 +50,7 @@ function privateParts({ original, tcpState, sctpState }: Connection, context: Pr
 
 function directionParts(connection: Connection, direction: 'original' | 'reply'): string[] {
   return [
-    tupleText(connection[direction], STYLE), ...directionZoneParts(connection, direction),
+    tupleText(connection[direction], PROC_STYLE), ...directionZoneParts(connection, direction),
     ...counterParts(connection, direction),
   ]
 }

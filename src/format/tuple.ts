@@ -60,7 +60,7 @@ export function counterParts({ packets, bytes }: Connection, direction: Directio
 }
 
 /** Whole seconds left. */
-export function secondsLeft({ timeoutMs }: Connection): string {
+export function secondsLeft({ timeoutMs }: { readonly timeoutMs: number }): string {
   return String(Math.floor(timeoutMs / 1000))
 }
 

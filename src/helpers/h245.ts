@@ -362,7 +362,7 @@ export const h245Helper: Helper<TpktState> = {
   protocol: 'tcp',
   families: [4, 6],
   ports: [],
-  classes: [{ name: 'default', limit: 18, timeout: 240 }],
+  classes: [{ name: '', limit: 18, timeout: 240 }],
   state: tpktState,
   inspect(packet, table) {
     if (!packet.established) return 'accept'

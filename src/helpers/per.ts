@@ -70,9 +70,10 @@ export class PerReader {
 
   /**
    * Reads an open type with `read`, then goes on behind it. Like Linux, `read` may see what follows the open type: its
-   * length must be there, but does not confine its contents.
+   * length must be there, but does not confine its contents; and Linux wants two octets there for the length itself.
    */
   open(read: Read): PerValue {
+    if (!this.has(16)) return this.fail()
     const length = this.length() * 8
     const start = this.bit
     if (!this.has(length)) return this.fail()
@@ -100,19 +101,22 @@ interface Field {
   readonly name: string
   readonly read: Read
   readonly optional: boolean
+  readonly isLast: boolean
 }
 
 /** An ASN.1 type: how it is read. */
 export interface PerType {
   readonly read: Read
   readonly optional?: boolean
+  /** With it, nothing more of the message is read. */
+  readonly isLast?: boolean
 }
 
 /** Components of a SEQUENCE or alternatives of a CHOICE, in the standard's order. */
 export type PerFields = Readonly<Record<string, PerType>>
 
 const fieldsOf = (fields: PerFields): readonly Field[] =>
-  Object.entries(fields).map(([name, type]) => ({ name, read: type.read, optional: type.optional ?? false }))
+  Object.entries(fields).map(([name, { read, optional = false, isLast = false }]) => ({ name, read, optional, isLast }))
 
 /** A component that may be left out. */
 export const optional = (type: PerType): PerType => ({ read: type.read, optional: true })
@@ -122,6 +126,19 @@ export const BOOLEAN: PerType = { read: reader => reader.bits(1) === 1 }
 
 /** INTEGER (min..max) */
 export const integer = (min: number, max: number): PerType => ({ read: reader => reader.below(max - min + 1) + min })
+
+/**
+ * INTEGER (min..4294967295) of an open type, as Linux reads it where it wants the value: it passes over its octets twice,
+ * so that as many must follow.
+ */
+export const wideInteger = (min: number): PerType => ({
+  read(reader) {
+    const octets = reader.bits(2) + 1
+    const value = reader.number(octets) + min
+    reader.octets(octets)
+    return value
+  },
+})
 
 /** An INTEGER without bounds, an OBJECT IDENTIFIER or an OCTET STRING of any size: a length and octets. */
 export const VARIABLE: PerType = { read: reader => reader.octets(reader.length()) }
@@ -164,6 +181,9 @@ export const list = (type: PerType): PerType => ({
 /** An addition behind the `...` whose contents nobody asks for. */
 export const UNREAD: PerType = { read: () => true, optional: true }
 
+/** An addition with which Linux stops reading the message: what follows, and its own octets, need not be there. */
+export const LAST: PerType = { read: () => true, optional: true, isLast: true }
+
 /** SEQUENCE; with `additions`, if only empty ones, it has a `...`. Those that are not named are passed over. */
 export function sequence(components: PerFields, additions?: PerFields): PerType {
   const fields = fieldsOf(components)
@@ -193,6 +213,7 @@ function readAdditions(reader: PerReader, fields: readonly Field[], values: Reco
   for (let i = 0; i < present.length && !reader.failed; i++) {
     if (!present[i]) continue
     const field = fields[i]
+    if (field?.isLast) return
     const value = reader.open(field?.read ?? UNREAD.read)
     if (field) values[field.name] = value
   }

@@ -195,7 +195,7 @@ export function q931Helper(filter: CallForwardFilter): Helper<TpktState> {
     protocol: 'tcp',
     families: [4, 6],
     ports: [1720],
-    classes: [{ name: 'default', limit: 20, timeout: 240 }],
+    classes: [{ name: '', limit: 20, timeout: 240 }],
     assigns: [h245Helper],
     state: tpktState,
     inspect(packet, table) {

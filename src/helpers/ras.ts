@@ -9,13 +9,13 @@ import {
 } from './h225.js'
 import { toSender } from './h245.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict } from './helper.js'
-import { BOOLEAN, NULL, UNREAD, choice, decode, integer, list, optional, sequence, type PerFields } from './per.js'
+import { BOOLEAN, LAST, NULL, UNREAD, choice, decode, integer, list, optional, sequence, wideInteger, type PerFields } from './per.js'
 import { Q931_HELPER } from './q931.js'
 
 // Messages
 
 const REQUEST_SEQ_NUM = integer(1, 65535)
-const TIME_TO_LIVE = integer(1, 4294967295)
+const TIME_TO_LIVE = wideInteger(1)
 
 const gatekeeperConfirm = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
@@ -36,7 +36,7 @@ const registrationRequest = sequence({
   terminalAlias: optional(list(aliasAddress)),
   gatekeeperIdentifier: optional(GATEKEEPER_IDENTIFIER),
   endpointVendor: vendorIdentifier,
-}, { alternateEndpoints: UNREAD, timeToLive: TIME_TO_LIVE })
+}, { alternateEndpoints: UNREAD, timeToLive: TIME_TO_LIVE, tokens: LAST })
 
 const registrationConfirm = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
@@ -46,7 +46,7 @@ const registrationConfirm = sequence({
   terminalAlias: optional(list(aliasAddress)),
   gatekeeperIdentifier: optional(GATEKEEPER_IDENTIFIER),
   endpointIdentifier: ENDPOINT_IDENTIFIER,
-}, { alternateGatekeeper: UNREAD, timeToLive: TIME_TO_LIVE })
+}, { alternateGatekeeper: UNREAD, timeToLive: TIME_TO_LIVE, tokens: LAST })
 
 const unregistrationRequest = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
@@ -163,7 +163,8 @@ function registered(confirm: Registration, packet: Ras, table: HelperTable): Hel
   table.setTimeout(state.timeToLive)
   const endpointPort = state.port[direction === 'original' ? 'reply' : 'original']
   const { own } = tuplesOf(packet)
-  const calls = table.find(TCP, '0.0.0.0', 0, own.dst, endpointPort)
+  const anybody = packet.connection.family === 4 ? '0.0.0.0' : '::'
+  const calls = table.find(TCP, anybody, 0, own.dst, endpointPort)
   if (calls) table.activate(calls, state.timeToLive)
   return 'accept'
 }
@@ -199,7 +200,7 @@ export function rasHelper(options: RasOptions, q931: Helper): Helper<RasState> {
     protocol: 'udp',
     families: [4, 6],
     ports: [1719],
-    classes: [{ name: 'default', limit: 32, timeout: 240 }],
+    classes: [{ name: '', limit: 32, timeout: 240 }],
     state: () => ({ timeToLive: 0, port: { original: 0, reply: 0 } }),
     inspect: (packet, table) => inspectRas(packet, table, options),
   }

@@ -1,5 +1,5 @@
 /**
- * Every scenario of the oracle that needs no helper: the tracker is fed the packets at the
+ * Every scenario of the oracle, with the helpers that it names: the tracker is fed the packets at the
  * recorded times and must agree with the kernel on each: verdict, direction, state, ASSURED, timeout, counters and every
  * window variable.
  */
@@ -13,9 +13,6 @@ import { helpersOf } from '../support/helpers.js'
 import { matchOf, settingsOf, zoneOf } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
-const NEEDS_MORE: Readonly<Record<string, RegExp>> = {
-}
-
 interface Scenario {
   readonly packets: readonly (string | { readonly sysctl?: Readonly<Record<string, number>> })[]
 }
@@ -26,17 +23,12 @@ describe.runIf(sharedIsThere)('scenarios of the oracle', () => {
   const names = sharedIsThere
     ? readdirSync(new URL('oracle/golden/', SHARED)).map(name => name.replace('.jsonl', ''))
     : []
-  for (const name of names.filter(name => !Object.values(NEEDS_MORE).some(pattern => pattern.test(name)))) {
+  for (const name of names) {
     test(name, () => {
       const result = play(name)
       tally.add(name, result.packets, result.differences.length)
       expect(result.differences).toEqual([])
     })
-  }
-  const left = names.filter(name => Object.values(NEEDS_MORE).some(pattern => pattern.test(name)))
-  for (const name of left) {
-    const need = Object.keys(NEEDS_MORE).find(need => NEEDS_MORE[need].test(name))
-    test.skip(`${name} (needs ${need}, which is not built yet)`, () => {})
   }
   afterAll(() => tally.print())
 })

@@ -2,8 +2,12 @@
  * Snapshots at random points of a mixed trace: restored and continued, outputs and final snapshot must be those of the
  * run that was not interrupted, byte for byte. `SEED` and `POINTS` choose others and more.
  */
-import { createTracker, restoreTracker, type PacketBatch, type Tracker, type VerdictBatch } from 'conntrack-wasm'
+import {
+  createTracker, restoreTracker, type PacketBatch, type Tracker, type TrackerOptions, type VerdictBatch,
+} from 'conntrack-wasm'
+import { allHelpers } from 'conntrack-wasm/helpers'
 import { expect, test } from 'vitest'
+import { helpedTrace } from '../support/helped-trace.js'
 import { Random } from '../support/random.js'
 import { asBatch, EVERYTHING, mixedTrace, type TimedPacket } from '../support/trace.js'
 
@@ -14,8 +18,18 @@ const BATCH = 64
 
 test(`seed ${seed}: ${points} points of a trace of ${PACKETS} packets`, { timeout: 1_800_000 }, () => {
   // A table with room for half of the connections, and every side array but what explains packets.
-  const options = { ...EVERYTHING, maxConnections: 24, explain: false }
-  const trace = mixedTrace(seed, PACKETS)
+  interrupt({ ...EVERYTHING, maxConnections: 24, explain: false }, mixedTrace(seed, PACKETS), points)
+})
+
+const helped = Math.ceil(points / 10)
+test(`seed ${seed}: ${helped} points of a trace of ${PACKETS} packets with helpers`, { timeout: 1_800_000 }, () => {
+  const options = { ...EVERYTHING, maxConnections: 60, explain: false, zone: [], helpers: allHelpers() }
+  interrupt(options, helpedTrace(seed, PACKETS), helped)
+})
+
+function interrupt(options: TrackerOptions, trace: readonly TimedPacket[], points: number): void {
+  whole.clear()
+  const { helpers } = options
   const expected = rows()
   const straight = createTracker(options)
   run(straight, trace, 0, PACKETS, (at, verdicts) => copy(verdicts, expected, at))
@@ -28,14 +42,14 @@ test(`seed ${seed}: ${points} points of a trace of ${PACKETS} packets`, { timeou
   for (const point of chosen) {
     run(going, trace, at, point, () => {})
     at = point
-    const restored = restoreTracker(going.snapshot())
+    const restored = restoreTracker(going.snapshot(), { helpers })
     run(restored, trace, point, PACKETS, (first, verdicts) => {
       if (!isEqual(verdicts, expected, first)) throw new Error(`restored at packet ${point}: verdicts differ from ${first} on`)
     })
     expect(Buffer.compare(restored.snapshot(), end), `snapshot at the end, restored at packet ${point}`).toBe(0)
     restored.close()
   }
-})
+}
 
 /** Columns for the whole trace. */
 function rows() {
@@ -60,7 +74,7 @@ function run(
   }
 }
 
-/** Whole batches are the same in all runs. */
+/** Whole batches are the same in all runs of a trace. */
 const whole = new Map<number, PacketBatch>()
 
 function batchOf(trace: readonly TimedPacket[], from: number, to: number): PacketBatch {

@@ -6,8 +6,10 @@ ORACLE is the folder of the kernel oracle, whose modules make the namespace and 
 
     sysctl   settings without nf_conntrack_
     rules    an nft ruleset, or ""
+    helpers  which the kernel is to have, in the oracle's words
     names    the text of connlabel.conf, or null for a machine without
     events   the words of conntrack -E -o
+    of       what the events are about: conntrack or expect
     steps    a packet in the oracle's words, {"hex": bytes}, {"pause": seconds} or {"run": [command, ...]}
 
 The answer: {"steps": [...], "events": text, "late": whether the kernel's clock ticked while it had a packet, so that an
@@ -15,8 +17,8 @@ event may tell a second less than the packet set}; a step is {"packets": [[ns si
 "text"}, null for a pause.
 
 A remaining time is printed in whole seconds, rounded down, and the kernel counts in ticks: within a tick of a full
-second the answer may be either.  So packets are sent early in a second, each pause's followers a little later in it
-than those before, and questions are asked in its second half.
+second the answer may be either.  So packets are sent early in a second, those behind a pause or a question a little
+later in it than those before, and questions are asked in its second half.
 """
 import ctypes, json, os, signal, subprocess, sys, time
 
@@ -47,9 +49,10 @@ def name_labels(text):
     command("mount", "-t", "overlay", "overlay", "-o", "lowerdir=/etc,upperdir=/mnt/etc,workdir=/mnt/work", "/etc")
 
 
-def listen(words):
+def listen(of, words):
     """conntrack -E, once the kernel knows of it."""
-    child = subprocess.Popen(["conntrack", "-E", "-b", "8388608", "-o", words], stdout=subprocess.PIPE,
+    buffer = ["-b", "8388608"] if of == "conntrack" else []          # the only kind that takes a size
+    child = subprocess.Popen(["conntrack", "-E", of, *buffer, "-o", words], stdout=subprocess.PIPE,
                              stderr=subprocess.DEVNULL, text=True)
     for _ in range(500):
         with open("/proc/net/netlink") as f:
@@ -73,12 +76,14 @@ def ask(args):
 
 
 def perform(lab, steps):
-    width = (LAST - FIRST) / (1 + sum("pause" in step for step in steps if isinstance(step, dict)))
+    waits = [isinstance(step, dict) and ("pause" in step or "run" in step) for step in steps]
+    width = (LAST - FIRST) / (1 + sum(wait and not again for wait, again in zip(waits, waits[1:] + [False])))
     begin, sent, answers, late = FIRST, [], [], False
-    for step in steps:
+    for step, wait, before in zip(steps, waits, [False] + waits):
+        if wait and not before:
+            begin += width
         if isinstance(step, dict) and "pause" in step:
             time.sleep(step["pause"])
-            begin += width
             answers.append(None)
         elif isinstance(step, dict) and "run" in step:
             answers.append(ask(step["run"]))
@@ -101,10 +106,10 @@ def main():
     check_host()
     if script["names"] is not None:
         name_labels(script["names"])
-    with Lab(sysctls={"acct": 0, "timestamp": 0, **script["sysctl"]}) as lab:
+    with Lab(sysctls={"acct": 0, "timestamp": 0, **script["sysctl"]}, helpers=script["helpers"]) as lab:
         if script["rules"]:
             command("nft", "-f", "-", stdin=script["rules"])
-        listener = listen(script["events"])
+        listener = listen(script["of"], script["events"])
         try:
             answers, late = perform(lab, script["steps"])
             time.sleep(0.2)                                          # the last events are on their way

@@ -10,10 +10,13 @@ import { join } from 'node:path'
 import type { TrackerOptions, ZoneRule } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
 import {
-  comparable, printedByCommandLine, printedByFormats, printedByTools, record, type Recorded, type Scene, type Step,
+  comparable, printedByCommandLine, printedByFormats, printedByTools, PROC_EXPECTATIONS, record, type Recorded, type Scene,
+  type Step,
 } from '../support/conntrack-tool.js'
+import { CALLS, packetsOf } from '../support/calls.js'
 import { readFrames } from '../support/frames.js'
 import { SHARED, sharedIsThere } from '../support/golden.js'
+import { helpersOf } from '../support/helpers.js'
 
 const missing = whatIsMissing()
 let lines = 0
@@ -36,6 +39,9 @@ const LIST = ask('conntrack', '-L', '-o', 'extended,id,labels')
 const PROC = ask('cat', '/proc/net/nf_conntrack')
 const COUNTERS = ask('conntrack', '-S')
 const QUESTIONS = [LIST, PROC, COUNTERS]
+const EXPECTED = [ask('conntrack', '-L', 'expect'), ask('cat', PROC_EXPECTATIONS)]
+/** Of expectations the tool lists one IP version. */
+const EXPECTED_IPV6 = [ask('conntrack', '-L', 'expect', '-f', 'ipv6'), ask('cat', PROC_EXPECTATIONS)]
 
 const TCP_CLOSE = [
   'A:1000 > B:80 tcp S seq=1000 win=64240', 'B:80 > A:1000 tcp SA seq=5000 ack=1001',
@@ -190,6 +196,16 @@ describe.skipIf(missing)(`the text of the real tools${missing ? ` (skipped: need
   const scenarios = missing ? [] : plainScenarios().map(scene => [scene.name, scene] as const)
   test.concurrent.each(scenarios)('scenario %s', (_name, scene) => compare(scene, folder))
 
+  const helped = missing ? [] : helpedScenarios().map(scene => [scene.name, scene] as const)
+  test.concurrent.each(helped)('%s', (_name, scene) => compare(scene, folder), 120_000)
+
+  const calls = CALLS.map(call => [`${call.helper}: ${call.name}`, call] as const)
+  test.concurrent.each(calls)('expectations of %s', (name, call) => {
+    const questions = call.family === 6 ? EXPECTED_IPV6 : EXPECTED
+    const packets = packetsOf(call).map(bytes => ({ packet: { hex: hexText(bytes) } }))
+    return compare({ name, helpers: [call.helper], of: 'expect', steps: [...packets, ...questions, PROC] }, folder)
+  }, 120_000)
+
   test.concurrent.each(CAPTURES)('capture %s', async name => {
     const frames = await readFrames(new URL(`../captures/${name}.pcap`, import.meta.url).pathname)
     const packets = frames.flatMap(({ packet }) => packet ? [{ packet: { hex: hexText(packet) } }] : [])
@@ -212,6 +228,28 @@ function plainScenarios(): Scene[] {
     const asks = ['helpers', 'notrack', 'drop', 'zone', 'max_entries', 'hosts'].some(key => key in rest)
     if (!plain || asks) return []
     return [{ name: file.replace('.json', ''), sysctl, steps: [...packets.map(packet => ({ packet })), ...QUESTIONS] }]
+  })
+}
+
+/** Questions about expectations that a scenario is interrupted by, spread over its packets. */
+const INTERRUPTIONS = 5
+
+/** The oracle's scenarios with helpers: what is expected again and again, and the connections at the end. */
+function helpedScenarios(): Scene[] {
+  const root = new URL('oracle/scenarios/', SHARED)
+  return readdirSync(root).sort().flatMap(file => {
+    const { packets, helpers } = JSON.parse(readFileSync(new URL(file, root), 'utf8')) as {
+      packets: (string | object)[], helpers?: string[],
+    }
+    if (!helpers || !packets.every(isAtOnce)) return []
+    const questions = JSON.stringify(packets).includes('A6:') ? EXPECTED_IPV6 : EXPECTED
+    const every = Math.ceil(packets.length / INTERRUPTIONS)
+    const steps = packets.flatMap((packet, i): Step[] => [{ packet }, ...(i % every === every - 1 ? questions : [])])
+    const name = file.replace('.json', '')
+    return [
+      { name: `expectations of ${name}`, helpers, of: 'expect' as const, steps: [...steps, PROC] },
+      { name: `connections of ${name}`, helpers, steps: [...packets.map(packet => ({ packet })), ...QUESTIONS] },
+    ]
   })
 }
 
@@ -251,11 +289,11 @@ function isMarked(step: Step): boolean {
 }
 
 function isFiltered(step: Step): boolean {
-  return typeof step === 'object' && 'run' in step && step.run[1] === '-L' && step.run[2] !== '-o'
+  return typeof step === 'object' && 'run' in step && step.run[1] === '-L' && !['-o', 'expect'].includes(step.run[2])
 }
 
-function optionsOf({ sysctl = {}, zone = [], labels = false }: Scene): TrackerOptions {
-  return { sysctl, zone: zone.map(zoneRule), labels }
+function optionsOf({ sysctl = {}, zone = [], labels = false, helpers = [] }: Scene): TrackerOptions {
+  return { sysctl, zone: zone.map(zoneRule), labels, helpers: helpersOf(helpers) }
 }
 
 /** `proto=udp,dport=101=original:7` in the SDK's words. */

@@ -58,7 +58,7 @@ const groups: readonly Group[] = [
 ]
 const byKind = new Map<string, number>()
 const bySetting = new Map<string, number>()
-const total = { compared: 0, notInTime: 0, differing: 0, runsThatDiffer: 0 }
+const total = { compared: 0, notInTime: 0, repeated: 0, differing: 0, runsThatDiffer: 0 }
 
 function readOptions() {
   try {
@@ -124,7 +124,8 @@ async function fuzz({ group, number, size }: Run): Promise<void> {
   const setting = group.settings[number % group.settings.length]
   const packets = make(group, number, setting).slice(0, size)
   const folder = temporary()
-  const { findings, compared } = await run(folder, setting, packets)
+  const { findings, compared, repeated } = await run(folder, setting, packets)
+  total.repeated += repeated
   group.taken -= size - compared.length
   total.notInTime += size - compared.length
   total.compared += compared.length
@@ -202,8 +203,9 @@ function summarise(seconds: number): void {
   const row = ([name, n]: readonly [string, number]) => `${String(n).padStart(10)}  ${name}`
   const rows = (counts: Map<string, number>) => [...counts].sort().map(row)
   console.log(['By setting:', ...rows(bySetting), 'By kind:', ...rows(byKind)].join('\n'))
-  const { compared, notInTime, differing, runsThatDiffer } = total
+  const { compared, notInTime, repeated, differing, runsThatDiffer } = total
   if (notInTime > 0) console.log(`${notInTime} packets were not compared, as the machine was too slow for them.`)
+  if (repeated > 0) console.log(`${repeated} times a run was sent again, since nothing but timeouts differed.`)
   const differences = differing === 0 ? 'no differences' : `${differing} differ, in ${runsThatDiffer} runs`
   console.log(`fuzz:kernel, seed ${seed}: ${compared} packets compared in ${seconds.toFixed(0)} s, ${differences}`)
 }

@@ -7,7 +7,7 @@ import type { Frame } from '../support/frames.js'
 import type { GoldenPacket, Recording } from '../support/golden.js'
 import { askKernel } from '../support/oracle.js'
 import { rawCapture } from '../support/raw-capture.js'
-import { replay, type Finding } from '../support/replay.js'
+import { ATTEMPTS, isAboutTimeouts, replay, type Finding } from '../support/replay.js'
 import type { NamedSetting } from './settings.js'
 
 /** A packet to send, before the pause or after it. */
@@ -20,6 +20,8 @@ export interface Outcome {
   readonly findings: readonly Finding[]
   /** Packets compared: all, or those before the machine fell behind. */
   readonly compared: readonly GoldenPacket[]
+  /** How often it was sent again because timeouts alone differed. */
+  readonly repeated: number
 }
 
 /**
@@ -31,15 +33,23 @@ export interface Outcome {
 const PART_MS = 1900
 const PAUSE_NS = 5_500_000_000n
 
-/** Runs packets. The folder keeps `packets.pcap` and `kernel.jsonl`. */
+/** Runs packets, more than once where only timeouts differ. The folder keeps `packets.pcap` and `kernel.jsonl`. */
 export async function run(folder: string, setting: NamedSetting, packets: readonly Sent[]): Promise<Outcome> {
   const path = writeCapture(folder, packets)
+  let outcome = await send(path, folder, setting, packets)
+  for (let attempt = 1; attempt < ATTEMPTS && isAboutTimeouts(outcome); attempt++) {
+    outcome = { ...await send(path, folder, setting, packets), repeated: attempt }
+  }
+  return outcome
+}
+
+async function send(path: string, folder: string, setting: NamedSetting, packets: readonly Sent[]): Promise<Outcome> {
   const paced = packets.some(({ later }) => later !== packets[0].later)
   const recording = inTime(await askKernel(path, join(folder, 'kernel.jsonl'), setting, paced), packets)
   const frames = recording.packets.map(({ index }) => frameOf(packets[index].bytes))
   const { findings, differences } = replay(createTracker, recording, frames)
   if (findings.length === 0 && differences.length > 0) throw new Error(differences.join('\n'))
-  return { findings, compared: recording.packets }
+  return { findings, compared: recording.packets, repeated: 0 }
 }
 
 /** The same in a folder that is removed again. */

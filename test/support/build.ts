@@ -6,7 +6,8 @@ export interface TcpFields {
   readonly ack?: number
   readonly window?: number
   readonly options?: readonly number[]
-  readonly payload?: number
+  /** Bytes, or how many zeros. */
+  readonly payload?: number | Uint8Array
 }
 
 export interface Endpoints {
@@ -22,7 +23,8 @@ const TCP_BITS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 
 export function tcp(at: Endpoints, fields: TcpFields): Uint8Array {
   const options = [...fields.options ?? []]
   while (options.length % 4 !== 0) options.push(0)
-  const segment = new Uint8Array(20 + options.length + (fields.payload ?? 0))
+  const payload = typeof fields.payload === 'object' ? fields.payload : new Uint8Array(fields.payload ?? 0)
+  const segment = new Uint8Array(20 + options.length + payload.length)
   const view = new DataView(segment.buffer)
   view.setUint16(0, at.sport ?? 0)
   view.setUint16(2, at.dport ?? 0)
@@ -32,12 +34,20 @@ export function tcp(at: Endpoints, fields: TcpFields): Uint8Array {
   view.setUint8(13, [...fields.flags].reduce((bits, flag) => bits | TCP_BITS[flag], 0))
   view.setUint16(14, fields.window ?? 65535)
   segment.set(options, 20)
+  segment.set(payload, 20 + options.length)
   return ip(at, 6, segment, 16)
 }
 
 /** A UDP datagram of `length` payload bytes; `field` is what its length field says. */
 export function udp(at: Endpoints, length = 10, field = 8 + length): Uint8Array {
   return ip(at, 17, datagram(at, length, field), 6)
+}
+
+/** A UDP datagram with this payload. */
+export function udpWith(at: Endpoints, payload: Uint8Array): Uint8Array {
+  const bytes = datagram(at, payload.length, 8 + payload.length)
+  bytes.set(payload, 8)
+  return ip(at, 17, bytes, 6)
 }
 
 /**

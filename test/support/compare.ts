@@ -4,8 +4,9 @@ import { TCP_FLAGS } from 'conntrack-wasm'
 import type { GoldenPacket, GoldenSide } from './golden.js'
 import { describePacket, isIcmp } from './packet.js'
 
-/** A jiffy of the recording kernel, and one more for the query's own time. */
-const TICK_MS = 4
+/** A jiffy of the recording kernel. */
+export const TICK_MS = 4
+/** One more for the query's own time. */
 const SLACK_MS = 2 * TICK_MS
 const LATE_MS = 1000
 
@@ -47,6 +48,7 @@ export function differences(
   }
   expect('state', verdict.state, golden.verdict.toUpperCase())
   expect('direction', verdict.direction, golden.direction)
+  if (golden.dropped !== undefined) expect('dropped', verdict.dropped, golden.dropped)
   compareReason(golden, verdict, found)
   if (golden.ct === undefined || !askable) return found
   expect('entry', entry !== null, golden.ct !== null)

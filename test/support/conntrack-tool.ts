@@ -3,9 +3,10 @@ import { execFile, spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { createTracker, type Connection, type Statistics, type Tracker, type TrackerOptions } from 'conntrack-wasm'
+import { createTracker, type Statistics, type Tracker, type TrackerOptions } from 'conntrack-wasm'
 import {
-  connectionLine, countersLine, eventLine, parseLabelNames, procLine, type OutputFlags,
+  connectionLine, countChildren, countersLine, eventLine, expectationEventLine, expectationLine, expectationProcLine,
+  parseLabelNames, procLine, type OutputFlags,
 } from 'conntrack-wasm/format'
 import { SHARED } from './golden.js'
 import { rawCapture } from './raw-capture.js'
@@ -24,6 +25,10 @@ export interface Scene {
   readonly sysctl?: Readonly<Record<string, number>>
   /** nft's words for `zone`, `mark` and `labels`. */
   readonly rules?: string
+  /** Helpers, in the words of recordings. */
+  readonly helpers?: readonly string[]
+  /** What the events are about; default: connections. */
+  readonly of?: 'conntrack' | 'expect'
   /** Values of `--zone`. */
   readonly zone?: readonly string[]
   /** The tracker keeps labels. */
@@ -60,6 +65,7 @@ export interface Recorded {
   readonly late: boolean
 }
 
+export const PROC_EXPECTATIONS = '/proc/net/nf_conntrack_expect'
 export const EVENT_WORDS = 'extended,timestamp,id,labels'
 const helper = new URL('../kernel/conntrack-tool.py', import.meta.url).pathname
 const cli = new URL('../../dist/cli.js', import.meta.url).pathname
@@ -70,7 +76,7 @@ export async function record(scene: Scene): Promise<Recorded> {
   const steps = scene.steps.map(step => typeof step === 'object' && 'packet' in step ? step.packet : step)
   const script = {
     sysctl: scene.sysctl ?? {}, rules: scene.rules ?? '', names: scene.names ?? null,
-    events: scene.events ?? EVENT_WORDS, steps,
+    events: scene.events ?? EVENT_WORDS, of: scene.of ?? 'conntrack', helpers: scene.helpers ?? [], steps,
   }
   const child = spawn('python3', [helper, new URL('oracle', SHARED).pathname], { stdio: ['pipe', 'pipe', 'pipe'] })
   const texts = { out: '', err: '' }
@@ -92,8 +98,14 @@ export function printedByFormats(scene: Scene, recorded: Recorded, options: Trac
   const tracker = createTracker(options)
   const events: string[] = []
   const flags = flagsOf((scene.events ?? EVENT_WORDS).split(','), scene)
-  for (const kind of ['new', 'update', 'destroy'] as const) {
-    tracker.on(kind, event => { events.push(eventLine(event, flags)) })
+  if (scene.of === 'expect') {
+    for (const kind of ['expectation-new', 'expectation-destroy'] as const) {
+      tracker.on(kind, event => { events.push(expectationEventLine(event, flags)) })
+    }
+  } else {
+    for (const kind of ['new', 'update', 'destroy'] as const) {
+      tracker.on(kind, event => { events.push(eventLine(event, flags)) })
+    }
   }
   const answers: Answer[] = []
   recorded.steps.forEach((step, i) => {
@@ -119,11 +131,17 @@ function commandOf(step: Step): readonly string[] {
 
 function answerOf(tracker: Tracker, command: readonly string[], now: bigint, scene: Scene): string {
   tracker.advance(now)
-  if (command[0] === 'cat') return lines(tracker.connections(), connection => procLine(connection, { now }))
+  const asked = command.join(' ')
+  if (asked === `cat ${PROC_EXPECTATIONS}`) return lines(tracker.expectations(), expectationProcLine)
+  if (asked.startsWith('conntrack -L expect')) return lines(tracker.expectations(), each => expectationLine(each, {}, now))
+  const children = countChildren(tracker.connections())
+  if (command[0] === 'cat') {
+    return lines(tracker.connections(), each => procLine(each, { now, children: children.get(each.id) }))
+  }
   if (command[1] === '-S') return countersLine(tracker.statistics().counters) + '\n'
   if (command[1] === '-C') return `${tracker.statistics().entries}\n`
   const words = command[command.indexOf('-o') + 1].split(',')
-  return lines(tracker.connections(), connection => connectionLine(connection, flagsOf(words, scene), now))
+  return lines(tracker.connections(), each => connectionLine(each, flagsOf(words, scene), now, children.get(each.id)))
 }
 
 function flagsOf(words: readonly string[], { names }: Scene): OutputFlags {
@@ -131,8 +149,8 @@ function flagsOf(words: readonly string[], { names }: Scene): OutputFlags {
   return { ...Object.fromEntries(switches), labels: words.includes('labels') && names !== undefined ? parseLabelNames(names) : null }
 }
 
-function lines(connections: Iterable<Connection>, line: (connection: Connection) => string): string {
-  return asText([...connections].map(line))
+function lines<T>(items: Iterable<T>, line: (item: T) => string): string {
+  return asText([...items].map(line))
 }
 
 function asText(lines: readonly string[]): string {
@@ -145,6 +163,7 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
     '--checksum', 'verify',
     ...Object.entries(scene.sysctl ?? {}).flatMap(([name, value]) => ['--sysctl', `${name}=${value}`]),
     ...(scene.zone ?? []).flatMap(rule => ['--zone', rule]),
+    ...(scene.helpers ?? []).flatMap(helper => ['--helper', helper.replace('-ras', '').replace(':', '=')]),
   ]
   const packets: Sent[] = []
   const answers: Answer[] = []
@@ -160,7 +179,8 @@ export async function printedByCommandLine(scene: Scene, recorded: Recorded, fol
     }
   }
   writeCapture(path, [...packets, [last, NOT_IP]])
-  const { stdout } = await run('node', [cli, 'events', '-o', scene.events ?? EVENT_WORDS, ...settings, path])
+  const about = scene.of === 'expect' ? ['--expectations'] : []
+  const { stdout } = await run('node', [cli, 'events', ...about, '-o', scene.events ?? EVENT_WORDS, ...settings, path])
   return { answers, events: stdout }
 }
 
@@ -175,7 +195,9 @@ function writeCapture(path: string, packets: readonly Sent[]): void {
 /** Our options for a question to the tools; of the tools' messages, the number of entries shown. */
 async function commandLine(command: readonly string[], settings: readonly string[], path: string): Promise<string> {
   const ours = (...args: string[]) => run('node', [cli, ...args, ...settings, path])
+  if (command[1] === PROC_EXPECTATIONS) return (await ours('connections', '--expectations', '--format', 'proc')).stdout
   if (command[0] === 'cat') return (await ours('connections', '--format', 'proc')).stdout
+  if (command[2] === 'expect') return (await ours('connections', '--expectations')).stdout
   if (command[1] === '-L') return (await ours('connections', ...command.slice(2))).stdout
   if (command[1] === '-S') return (await ours('statistics')).stdout.replace(/^[^]*\n(?=cpu=)/, '')
   const { counters: _, ...statistics } = JSON.parse((await ours('statistics', '--json')).stdout) as Statistics
@@ -212,11 +234,14 @@ function linesOf(text: string): string[] {
 /** An id of ICMP is never so far to the right. */
 const ID = / id=(\d+)(?=( labels.*)?$)/
 
+/** The tool fills up the microseconds of expectations with blanks instead of zeros. */
+const TIME = /^\[\d+\.(?=[\d ]{6}\])\d+ *\]\t/
+
 function comparableEvent(line: string, numbers: Numbered[]): string {
-  const seconds = Number(/^\[(\d+\.\d{6})\]\t/.exec(line)?.[1])
+  const seconds = Number(/^\[(\d+\.\d+) *\]\t/.exec(line)?.[1])
   const id = ID.exec(line)?.[1]
   if (id !== undefined && line.includes('[NEW]')) numbers.push({ seconds, id, number: numbers.length + 1 })
-  return withNumber(line, seconds, numbers).replace(/^\[\d+\.\d{6}\]\t/, '[time]\t')
+  return withNumber(line, seconds, numbers).replace(TIME, '[time]\t')
 }
 
 /** The kernel's ids are made of an entry's place in memory: of two entries with the same, the later one counts. */

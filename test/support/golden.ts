@@ -1,5 +1,5 @@
 /** What the kernel answered: lines of the oracle's recordings. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 
 export const SHARED = new URL('../../../shared/', import.meta.url)
@@ -50,6 +50,7 @@ export interface GoldenPacket {
   readonly direction: 'original' | 'reply' | null
   readonly reason?: string
   readonly remarks?: readonly string[]
+  /** Where helpers are all that may have dropped it: whether one has. */
   readonly dropped?: boolean
   readonly ct?: number | null
   readonly tcp_state?: string
@@ -100,5 +101,34 @@ export function readRecording(url: URL): Recording {
   const bytes = readFileSync(url)
   const text = (url.pathname.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString()
   const lines = text.trimEnd().split('\n').map(line => JSON.parse(line))
-  return { config: lines[0].config, options: lines[0].options, packets: lines.slice(1).filter(line => !line.end) }
+  const { config, options } = lines[0]
+  const packets = lines.slice(1).filter(line => !line.end).map(packet => withDropped(packet, options))
+  return { config, options, packets }
+}
+
+/**
+ * The recording does not say who dropped a packet that had its verdict: a helper, one of the recording's rules or the IP
+ * layer behind it, for its options.
+ */
+function withDropped(packet: GoldenPacket, { helpers, drops }: Recording['options']): GoldenPacket {
+  const byHelpers = helpers.length > 0 && drops.length === 0
+  return { ...packet, dropped: byHelpers ? packet.dropped ?? false : undefined }
+}
+
+/** What helpers find is of interest in the captures of these folders: they were recorded with all helpers. */
+const HELPED = ['ftp', 'irc', 'sip', 'tftp', 'pptp', 'netbios-snmp', 'h323']
+
+/** The public captures that were recorded with helpers, by their names under `captures/`. */
+export function helpedCaptures(): string[] {
+  if (!sharedIsThere) return []
+  return HELPED.flatMap(folder => readdirSync(new URL(`captures-golden/${folder}/`, SHARED)).sort()
+    .map(file => `${folder}/${file.replace('.jsonl.gz', '')}`))
+}
+
+export function captureUrl(name: string): URL {
+  return new URL(`captures/${name}`, SHARED)
+}
+
+export function captureRecording(name: string): Recording {
+  return readRecording(new URL(`captures-golden/${name}.jsonl.gz`, SHARED))
 }

@@ -15,6 +15,8 @@ export interface Setting {
   readonly drop?: readonly string[]
   /** `MATCH=NUMBER` */
   readonly zone?: readonly string[]
+  /** Helpers as the oracle names them, and the events that tell what they announce. */
+  readonly helpers?: readonly string[]
 }
 
 /** What the oracle needs and does not find; `null` for nothing. */
@@ -41,9 +43,10 @@ export function whatIsMissing(): string | null {
 export async function askKernel(
   path: string, output: string, setting: Setting = {}, paced = false,
 ): Promise<Recording> {
-  const { sysctl, notrack, drop, zone } = setting
+  const { sysctl, notrack, drop, zone, helpers = [] } = setting
   const options = Object.entries({ sysctl, notrack, drop, zone })
     .flatMap(([name, values = []]) => values.flatMap(value => [`--${name}`, value]))
+  if (helpers.length > 0) options.push('--events', '--helpers', helpers.join(','))
   const how = ['--window', '--full', '--pace', paced ? 'real' : 'none']
   await promisify(execFile)('python3', [ORACLE, 'replay', path, '-o', output, ...how, ...options])
   return readRecording(pathToFileURL(output))

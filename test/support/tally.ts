@@ -2,9 +2,10 @@
 export class Tally {
   readonly #rows: { name: string; packets: number; left: number; differing: number }[] = []
 
-  constructor(readonly title: string) {}
+  /** @param of what is compared */
+  constructor(readonly title: string, readonly of = 'packets') {}
 
-  /** @param left packets that were not compared, because they need what is not built yet */
+  /** @param left what was not compared, because what announced it was not captured */
   add(name: string, packets: number, differing: number, left = 0): void {
     this.#rows.push({ name, packets, left, differing })
   }
@@ -22,6 +23,6 @@ export class Tally {
     const agreement = packets === 0 ? 100 : 100 * (1 - Math.min(differing, packets) / packets)
     const note = left > 0 ? `, ${left} left out` : ''
     // Rounded down: only full agreement reads 100.00 %.
-    return `${name}  ${(Math.floor(agreement * 100) / 100).toFixed(2).padStart(6)} % of ${packets} packets${note}`
+    return `${name}  ${(Math.floor(agreement * 100) / 100).toFixed(2).padStart(6)} % of ${packets} ${this.of}${note}`
   }
 }

@@ -12,9 +12,11 @@ import { Progress, progressLine } from '../../src/cli/progress.js'
 import { ConntrackError } from '../../src/errors.js'
 import { LABEL_FILE } from '../../src/format/labels.js'
 import type { CommandTracker } from '../../src/cli/run.js'
-import type { TrackerOptions } from '../../src/index.js'
+import type { ExpectationListener, TrackerOptions } from '../../src/index.js'
 import { REASONS } from '../../src/names.js'
-import type { Connection, ConnectionEvent, Explanation, Statistics, VerdictBatch } from '../../src/types.js'
+import type {
+  Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEventKind, Explanation, Statistics, VerdictBatch,
+} from '../../src/types.js'
 
 function parsed(...args: string[]): Invocation {
   const request = parseRequest(args)
@@ -186,6 +188,14 @@ describe('options of commands', () => {
     }
   })
 
+  test('--expectations is for connections and events, without filters of connections', () => {
+    expect(parsed('connections', 'a.pcap', '--expectations', '--format', 'proc')).toMatchObject({ expectations: true, format: 'proc' })
+    expect(parsed('events', 'a.pcap', '--expectations').expectations).toBe(true)
+    expect(parsed('connections', 'a.pcap').expectations).toBe(false)
+    expect(usage('classify', 'a.pcap', '--expectations')).toThrow('--expectations is an option of connections and events')
+    expect(usage('connections', 'a.pcap', '--expectations', '-p', 'tcp')).toThrow('--proto is for connections')
+  })
+
   test('-o takes words with commas or once more', () => {
     const none = { extended: false, id: false, timestamp: false, ktimestamp: false, labels: false }
     expect(parsed('events', 'a.pcap', '-o', 'extended,id', '-o', 'timestamp').output)
@@ -287,8 +297,9 @@ class FakeTracker implements CommandTracker {
       },
     }
   }
-  on(kind: 'new' | 'update' | 'destroy', listener: (event: ConnectionEvent) => void): () => void {
-    this.#listeners.push([kind, listener])
+  expectations(): Expectation[] { return [] }
+  on(kind: ConnectionEventKind | ExpectationEventKind, listener: ((event: ConnectionEvent) => void) | ExpectationListener): () => void {
+    if (kind === 'new' || kind === 'update' || kind === 'destroy') this.#listeners.push([kind, listener as (event: ConnectionEvent) => void])
     return () => {}
   }
   sysctl(name: string): number { return name.length }

@@ -1,22 +1,34 @@
 /** Snapshots: a tracker goes on elsewhere exactly where it was; what is no good is refused. */
-import { ConntrackError, createTracker, restoreTracker, type TrackerOptions } from 'conntrack-wasm'
+import { ConntrackError, createTracker, restoreTracker, type RestoreOptions, type TrackerOptions } from 'conntrack-wasm'
 import { describe, expect, test } from 'vitest'
 import { crc32 } from '../../src/crc32.js'
 import { fragments, udp } from '../support/build.js'
+import { allHelpers, defineHelper, ftp, irc } from '../../src/helpers/index.js'
+import { helpedTrace } from '../support/helped-trace.js'
 import { Random } from '../support/random.js'
 import { EVERYTHING, feed, mixedTrace } from '../support/trace.js'
 
 const AT = { src: '10.0.0.1', dst: '10.0.0.2', sport: 1000, dport: 80 }
 
 /** What a restore says of bytes: the code of its error, or `restored`. */
-function outcome(bytes: Uint8Array): string {
+function outcome(bytes: Uint8Array, options: RestoreOptions = {}): string {
   try {
-    restoreTracker(bytes).close()
+    restoreTracker(bytes, options).close()
     return 'restored'
   } catch (error) {
     if (error instanceof ConntrackError) return error.code
     throw error
   }
+}
+
+/** The next value that is wrong in small ways, at random places behind a snapshot's header. */
+function forge(good: Uint8Array, random: Random): Uint8Array {
+  const forged = good.slice()
+  for (let n = random.below(4); n >= 0; n--) {
+    const at = 20 + random.below(forged.length - 24)
+    forged[at] = random.pick([0, 1, 255, random.below(256), forged[at] + 1, forged[at] - 1])
+  }
+  return withChecksum(forged)
 }
 
 function withChecksum(bytes: Uint8Array): Uint8Array {
@@ -112,14 +124,89 @@ describe('refused', () => {
     const trace = mixedTrace(6, 150)
     let refused = 0
     for (let i = 0; i < 400; i++) {
-      const forged = good.slice()
-      for (let n = random.below(4); n >= 0; n--) {
-        const at = 20 + random.below(forged.length - 24)
-        forged[at] = random.pick([0, 1, 255, random.below(256), forged[at] + 1, forged[at] - 1])
-      }
-      withChecksum(forged)
+      const forged = forge(good, random)
       if (outcome(forged) === 'bad-snapshot') refused++
       else feed(restoreTracker(forged), trace)
+    }
+    expect(refused).toBeGreaterThan(100)
+  })
+})
+
+describe('with helpers', () => {
+  const options: TrackerOptions = { ...EVERYTHING, maxConnections: 60, helpers: allHelpers(), zone: [] }
+  const { helpers } = options
+
+  test('a restored tracker goes on as if nothing had happened, expectations, GRE keys and states included', () => {
+    const trace = helpedTrace(5, 900)
+    const straight = createTracker(options)
+    const verdicts = feed(straight, trace)
+    const end = straight.snapshot()
+    let standing = 0
+    for (const point of [0, 1, 40, 130, 299, 301, 451, 600, 777, 899, 900]) {
+      const first = createTracker(options)
+      const before = feed(first, trace.slice(0, point))
+      const second = restoreTracker(first.snapshot(), { helpers })
+      standing += second.expectations().length
+      expect(second.expectations(), `at ${point}`).toEqual(first.expectations())
+      expect([...before, ...feed(second, trace.slice(point))], `at ${point}`).toEqual(verdicts)
+      expect(Buffer.compare(second.snapshot(), end), `at ${point}`).toBe(0)
+    }
+    expect(standing).toBeGreaterThan(50)
+  })
+
+  test('the helpers that are given must be those of the snapshot, on the same ports', () => {
+    const snapshot = createTracker({ helpers: [ftp(), { helper: irc(), match: { dst: '10.0.0.1' } }] }).snapshot()
+    expect(outcome(snapshot, { helpers: [ftp(), { helper: irc(), match: { dst: '10.0.0.1' } }] })).toBe('restored')
+    const others = [
+      undefined, [], [ftp()], [ftp(), irc()], [ftp({ ports: [2121] }), { helper: irc(), match: { dst: '10.0.0.1' } }],
+      [ftp(), { helper: irc(), match: { dst: '10.0.0.2' } }],
+    ]
+    for (const helpers of others) expect(outcome(snapshot, { helpers })).toBe('invalid-argument')
+    expect(outcome(createTracker(plain).snapshot(), { helpers: [ftp()] })).toBe('invalid-argument')
+    expect(outcome(snapshot, { helpers: [7 as never] })).toBe('invalid-argument')
+  })
+
+  test('options that the snapshot has are refused', () => {
+    expect(outcome(createTracker(plain).snapshot(), { hashSeed: 1 } as never)).toBe('invalid-argument')
+  })
+
+  test('a helper that remembers what JSON cannot say is refused when a snapshot is asked for', () => {
+    const odd = defineHelper({ name: 'odd', protocol: 'udp', ports: [80], state: () => ({ n: 1n }), inspect: () => 'accept' })
+    const tracker = createTracker({ helpers: [odd] })
+    tracker.track(udp(AT))
+    expect(() => tracker.snapshot()).toThrow(expect.objectContaining({ code: 'invalid-argument' }))
+  })
+
+  test('what helpers have thrown is still counted, and not reported again', () => {
+    const reports: unknown[] = []
+    const rash = defineHelper({
+      name: 'rash', protocol: 'udp', ports: [80],
+      inspect() {
+        throw new Error('no')
+      },
+    })
+    const given = { helpers: [rash], onHelperError: (error: unknown) => reports.push(error) }
+    const tracker = createTracker({ ...plain, ...given })
+    tracker.track(udp(AT))
+    const again = restoreTracker(tracker.snapshot(), given)
+    again.track(udp(AT))
+    expect(again.statistics().helperErrors).toEqual({ rash: 2 })
+    expect(reports).toHaveLength(1)
+  })
+
+  test('forged ones whose checksum is right are refused, or work without harm', () => {
+    const random = new Random(7)
+    const tracker = createTracker(options)
+    feed(tracker, helpedTrace(6, 400))
+    const good = tracker.snapshot()
+    const trace = helpedTrace(6, 500).slice(400)
+    expect(tracker.expectations().length).toBeGreaterThan(3)
+    let refused = 0
+    for (let i = 0; i < 400; i++) {
+      const forged = forge(good, random)
+      const given = { helpers, onHelperError: () => {} }
+      if (outcome(forged, given) !== 'restored') refused++
+      else feed(restoreTracker(forged, given), trace)
     }
     expect(refused).toBeGreaterThan(100)
   })
