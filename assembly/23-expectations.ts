@@ -12,7 +12,8 @@
  * GRE of PPTP has a key for each direction; a packet shows one. The other comes from the pairs that a PPTP connection
  * has announced; they end with it, and so do the GRE connections, before the next packet.
  *
- * Invariant (I5): an expectation in use is in exactly one list of a bucket and one of a master, whose entry is in use.
+ * Invariants: (I5) an expectation in use is in exactly one list of a bucket and one of a master, whose entry is in use;
+ * (I6) the record beside an entry is all zeros unless the entry is in use and has ATTACHED_HELPED.
  */
 import { EVENT_EXPECTATION_DESTROY, EVENT_EXPECTATION_NEW, PROTOCOL_GRE, STATUS_EXPECTED } from './00-constants'
 import {
@@ -328,7 +329,10 @@ export function setHelper(e: Entry, helper: u8): void {
   helpedOf(e).helper = helper
 }
 
-/** Its helper, 0 for none. Looks beside the entry only where there is something. */
+/**
+ * Its helper, 0 for none. The record beside the entry is a cache line of its own, which nobody has touched ahead: looking
+ * there for every packet made ordinary traffic of 100,000 connections ×1.45 slower (75 ns a packet), asking the entry none.
+ */
 // @ts-ignore: decorator
 @inline export function helperOf(e: Entry): u32 {
   return e.attached & ATTACHED_HELPED ? helpedOf(e).helper : 0
