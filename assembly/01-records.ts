@@ -187,6 +187,8 @@ export const ATTACHED_ACCOUNT: u8 = 1
 export const ATTACHED_START: u8 = 2
 /** Its events are told (sysctl events, and whether somebody listened). */
 export const ATTACHED_EVENTS: u8 = 4
+/** There is something in its `Helped` record, which is all zeros otherwise and need not be looked at. */
+export const ATTACHED_HELPED: u8 = 32
 /** Its zone applies to the original, to the reply direction; where it does not, the direction is in zone 0. */
 export const ZONE_ORIGINAL: u8 = 8
 export const ZONE_REPLY: u8 = 16

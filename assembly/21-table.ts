@@ -18,7 +18,7 @@
  */
 import { ORIGINAL, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, REPLY, STATUS_ASSURED, STATUS_CONFIRMED } from './00-constants'
 import {
-  ATTACHED_START, buckets, count, COUNTER_CONFIRMED, COUNTER_EARLY_DROP, COUNTER_REMOVED, Entry, entryAt, helpedAt, indexAt,
+  ATTACHED_HELPED, ATTACHED_START, buckets, count, COUNTER_CONFIRMED, COUNTER_EARLY_DROP, COUNTER_REMOVED, Entry, entryAt, indexAt,
   Packet,   slotOf, START_SIZE, startsAt, SWITCH_MAX, switched, ZONE_ORIGINAL, ZONE_REPLY,
 } from './01-records'
 import { hashInZone } from './20-hash'
@@ -190,7 +190,7 @@ export function allocate(hash: u32): u32 {
 
 /** Gives back an entry that is not in the index. */
 export function release(e: Entry): void {
-  if (helpedAt) forgetHelped(e)
+  if (e.attached & ATTACHED_HELPED) forgetHelped(e)
   e.status = 0
   e.next = freeSlot
   freeSlot = slotOf(e)

@@ -12,11 +12,12 @@
  * GRE of PPTP has a key for each direction; a packet shows one. The other comes from the pairs that a PPTP connection
  * has announced; they end with it, and so do the GRE connections, before the next packet.
  *
- * Invariant (I5): an expectation in use is in exactly one list of a bucket and one of a master, whose entry is in use.
+ * Invariants: (I5) an expectation in use is in exactly one list of a bucket and one of a master, whose entry is in use;
+ * (I6) the record beside an entry is all zeros unless the entry is in use and has ATTACHED_HELPED.
  */
 import { EVENT_EXPECTATION_DESTROY, EVENT_EXPECTATION_NEW, PROTOCOL_GRE, STATUS_EXPECTED } from './00-constants'
 import {
-  Entry, entryAt, EXPECTATION_BUCKETS, EXPECTATION_SIZE, expectationIndexAt, expectationsAt, GRE_PAIR_SIZE, GRE_PAIRS,
+  ATTACHED_HELPED, Entry, entryAt, EXPECTATION_BUCKETS, EXPECTATION_SIZE, expectationIndexAt, expectationsAt, GRE_PAIR_SIZE, GRE_PAIRS,
   grePairsAt, Helped, helpedAt, HELPED_SIZE, maxExpectations, Packet, scratchAt, slotOf, SWITCH_EXPECT_MAX, switched, ZONE_BOTH,
 } from './01-records'
 import { hashKey } from './20-hash'
@@ -312,6 +313,7 @@ export function fulfil(p: Packet, e: Entry): void {
   const master = entryAt(x.master)
   e.status |= STATUS_EXPECTED
   e.mark = master.mark
+  e.attached |= ATTACHED_HELPED
   helpedOf(e).master = master.id
   helpedOf(e).helper = x.assigns
   recordAnnounced(x.packet)
@@ -321,19 +323,38 @@ export function fulfil(p: Packet, e: Entry): void {
   if (opposite) removeExpectation(changetype<Expectation>(opposite))
 }
 
-/** A fresh entry belongs to nobody and announces nothing. */
+/** A new connection has a helper, which is told its packets. */
+export function setHelper(e: Entry, helper: u8): void {
+  e.attached |= ATTACHED_HELPED
+  helpedOf(e).helper = helper
+}
+
+/**
+ * Its helper, 0 for none. The record beside the entry is a cache line of its own, which nobody has touched ahead: looking
+ * there for every packet made ordinary traffic of 100,000 connections ×1.45 slower (75 ns a packet), asking the entry none.
+ */
 // @ts-ignore: decorator
-@inline export function clearHelped(e: Entry): void {
+@inline export function helperOf(e: Entry): u32 {
+  return e.attached & ATTACHED_HELPED ? helpedOf(e).helper : 0
+}
+
+/** A fresh entry belongs to nobody and announces nothing. */
+function clearHelped(e: Entry): void {
   const at = changetype<u32>(helpedOf(e))
   store<u64>(at, 0)
   store<u64>(at, 0, 8)
+  e.attached &= ~ATTACHED_HELPED
 }
 
 /** A connection is over: so are its expectations and its GRE keys; their connections end before the next packet. */
 export function forgetHelped(e: Entry): void {
   const helped = helpedOf(e)
   while (helped.expectations) removeExpectation(expectationAt(helped.expectations))
-  if (grePairs == 0) return
+  if (grePairs) forgetGreKeys(e, helped)
+  clearHelped(e)
+}
+
+function forgetGreKeys(e: Entry, helped: Helped): void {
   for (let i: u32 = 0; i < GRE_PAIRS; i++) {
     const pair = grePairAt(i)
     if (pair.master == 0 || pair.master == ORPHAN) continue

@@ -29,7 +29,7 @@ import { hashInZone, hashKey } from './20-hash'
 import { allocate, find, insert, isTaken, release, remove } from './21-table'
 import { sweepIfDue } from './22-expiry'
 import {
-  applyGreKey, clearHelped, endOrphans, expectations, fulfil, grePairs, helpedOf, orphans,
+  applyGreKey, endOrphans, expectations, fulfil, grePairs, helperOf, orphans, setHelper,
 } from './23-expectations'
 import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
@@ -128,11 +128,12 @@ function open(p: Packet, index: u32, now: i64): void {
 
 /** A connection that was announced has the helper that its expectation names, others the one that a match gives them. */
 function attachHelper(p: Packet, e: Entry): void {
-  clearHelped(e)
   if (expectations) fulfil(p, e)
   if (e.status & STATUS_EXPECTED) return
-  helpedOf(e).helper = u8(helperFor(p))
-  if (helpedOf(e).helper) e.status |= STATUS_HELPER // what a match gave, not an expectation
+  const helper = helperFor(p)
+  if (!helper) return
+  setHelper(e, u8(helper))
+  e.status |= STATUS_HELPER // what a match gave, not an expectation
 }
 
 function choosePolicy(p: Packet, e: Entry): void {
@@ -196,7 +197,7 @@ function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, no
     changed(CHANGE_REPLY)
   }
   if (p.dropped) return dropByRules(p, index, e, direction, state, now)
-  if (helpedAt && helpedOf(e).helper && isForHelper(p, e)) return handOver(p, index, e, direction, state)
+  if (helperOf(e) && isForHelper(p, e)) return handOver(p, index, e, direction, state)
   confirm(p, index, e, direction, state, now)
 }
 
@@ -206,7 +207,7 @@ function confirm(p: Packet, index: u32, e: Entry, direction: u32, state: u8, now
     if (isTaken(e)) return clash(p, index, e, direction, state)
     insert(e)
     changed(e.status & STATUS_EXPECTED ? CHANGE_RELATED : CHANGE_NEW)
-    if (helpedAt && helpedOf(e).helper) changed(CHANGE_HELPER)
+    if (helperOf(e)) changed(CHANGE_HELPER)
   }
   if (telling && changes | pendingChanges(e)) tellChanges(e)
   recordAfter(e)
@@ -310,7 +311,7 @@ function relate(p: Packet, index: u32, now: i64): void {
   const direction = directionOf(p, e)
   recordBefore(e, ENTRY_FOUND)
   // Linux shows a helper errors that count as of the original direction.
-  if (helpedAt && helpedOf(e).helper && direction == ORIGINAL) return handOver(p, index, e, direction, STATE_RELATED)
+  if (helperOf(e) && direction == ORIGINAL) return handOver(p, index, e, direction, STATE_RELATED)
   writeRelated(p, index, e, direction)
 }
 

@@ -1,9 +1,9 @@
 /**
- * What a snapshot says of helpers, expectations and GRE keys, checked before anything uses it: invariant I5, numbers that
- * are used as places, and that lists end. The entries have been found sound before.
+ * What a snapshot says of helpers, expectations and GRE keys, checked before anything uses it: invariants I5 and I6, numbers
+ * that are used as places, and that lists end. The entries have been found sound before.
  */
 import { STATUS_EXPECTED, STATUS_HELPER } from './00-constants'
-import { entryAt, EXPECTATION_BUCKETS, GRE_PAIRS, helpedAt, maxExpectations } from './01-records'
+import { ATTACHED_HELPED, Entry, entryAt, EXPECTATION_BUCKETS, GRE_PAIRS, helpedAt, maxExpectations } from './01-records'
 import { highest } from './21-table'
 import {
   bucketHead, bucketOfDestination, Expectation, expectationAt, expectations, expectationSweepAt, freeExpectation,
@@ -22,6 +22,7 @@ export function helpersAreSound(helpers: u32): bool {
 function noneAreThere(): bool {
   for (let slot: u32 = 1; slot <= highest; slot++) {
     if (entryAt(slot).status & (STATUS_EXPECTED | STATUS_HELPER)) return false
+    if (entryAt(slot).status && entryAt(slot).attached & ATTACHED_HELPED) return false
   }
   return (expectations | highestExpectation | freeExpectation | grePairs | orphans) == 0
 }
@@ -70,11 +71,24 @@ function bucketsAreSound(): bool {
   return left == 0
 }
 
-/** The same of the lists of the connections. */
+// @ts-ignore: decorator
+@inline function isHelped(e: Entry): bool {
+  return e.status != 0 && (e.attached & ATTACHED_HELPED) != 0
+}
+
+/** The record beside an entry is all zeros. */
+function isEmpty(slot: u32): bool {
+  return !v128.any_true(v128.load(changetype<u32>(helpedOf(entryAt(slot)))))
+}
+
+/** The same of the lists of the connections, and I6. */
 function mastersAreSound(helpers: u32): bool {
   let left = expectations
   for (let master: u32 = 1; master <= highest; master++) {
-    if (entryAt(master).status == 0) continue
+    if (!isHelped(entryAt(master))) {
+      if (!isEmpty(master)) return false
+      continue
+    }
     if (helpedOf(entryAt(master)).helper > helpers) return false
     for (let slot = helpedOf(entryAt(master)).expectations; slot; slot = expectationAt(slot).sibling) {
       if (left-- == 0 || slot > highestExpectation) return false
@@ -90,7 +104,7 @@ function grePairsAreSound(): bool {
   for (let i: u32 = 0; i < GRE_PAIRS; i++) {
     const pair = grePairAt(i)
     if (pair.master == 0) continue
-    if (pair.master != ORPHAN && !isLive(pair.master)) return false
+    if (pair.master != ORPHAN && !(isLive(pair.master) && isHelped(entryAt(pair.master)))) return false
     used++
     if (pair.master == ORPHAN) orphaned++
   }

@@ -14,13 +14,17 @@ export interface Slice {
   readonly single: { readonly bytes: readonly Uint8Array[]; readonly times: readonly bigint[] }
 }
 
-export interface Candidate {
+/** What is timed. */
+export interface Timed {
   readonly name: string
+  /** The work that is timed; answers how many packets were ESTABLISHED, as a caller would who looks at each verdict. */
+  run(slice: Slice): number
+}
+
+export interface Candidate extends Timed {
   readonly checksum: Checksum
   /** Name of the candidate that the ratio is to. */
   readonly comparedWith: string
-  /** The work that is timed; answers how many packets were ESTABLISHED, as a caller would who looks at each verdict. */
-  run(slice: Slice): number
   /** The same work, verdicts for comparison: nothing here is timed. */
   verdicts(batch: PacketBatch): PeerVerdicts
   close(): void
@@ -63,7 +67,7 @@ function inBatches(name: string, checksum: Checksum, tracker: Peer | Tracker): C
   }
 }
 
-function countEstablished(state: Uint8Array, count: number): number {
+export function countEstablished(state: Uint8Array, count: number): number {
   let established = 0
   for (let i = 0; i < count; i += 1) if (state[i] === STATE_ESTABLISHED) established += 1
   return established

@@ -2,7 +2,7 @@
 import { Bench } from 'tinybench'
 import { BATCH_SIZE, type PacketBatch } from '../src/batch.js'
 import { differences } from './agree.js'
-import { MAP, bytesOf, candidates, timeOf, type Candidate, type Slice } from './candidates.js'
+import { MAP, bytesOf, candidates, timeOf, type Candidate, type Slice, type Timed } from './candidates.js'
 import type { Loaded } from './load.js'
 import { quartiles, type Quartiles } from './statistics.js'
 import { handshakes, type Traffic } from './traffic.js'
@@ -62,15 +62,15 @@ function check(all: readonly Candidate[], batches: readonly PacketBatch[]): void
 }
 
 /** Another candidate begins every time, so that nobody always follows the same one. */
-function turn(all: readonly Candidate[], round: number, withMap: boolean): Candidate[] {
+export function turn<T extends Timed>(all: readonly T[], round: number, withMap = true): T[] {
   const taking = all.filter((candidate) => withMap || candidate.name !== MAP)
   const first = round % taking.length
   return [...taking.slice(first), ...taking.slice(0, first)]
 }
 
-/** Nanoseconds a packet of each candidate on this slice. */
-function timeSlice(taking: readonly Candidate[], slice: Slice): Map<string, number> {
-  const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true })
+/** Nanoseconds a packet of each candidate on this slice, by a clock of milliseconds. */
+export function timeSlice(taking: readonly Timed[], slice: Slice, now?: () => number): Map<string, number> {
+  const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true, ...(now && { now }) })
   const established = new Set<number>()
   for (const candidate of taking) {
     // `async` given: tinybench would call the function once more to find out, and every call moves the connections on.
@@ -95,7 +95,7 @@ function summary(candidate: Candidate, samples: ReadonlyMap<string, readonly num
 }
 
 /** The traffic in slices, again from its beginning, one pass later, when it ends. */
-class Slices {
+export class Slices {
   private at = 0
   private readonly batches: readonly PacketBatch[]
 

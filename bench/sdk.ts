@@ -1,5 +1,6 @@
 /** What the benchmark uses of the package, which it loads as users get it: built. */
 import type { PacketBatch } from '../src/batch.js'
+import type { Helper } from '../src/helpers/helper.js'
 import type { Verdict, VerdictBatch } from '../src/types.js'
 
 export interface Tracker {
@@ -11,8 +12,10 @@ export interface Tracker {
 export interface Sdk {
   createTracker(options: {
     readonly maxConnections: number
-    readonly checksum: 'verify' | 'ignore'
+    readonly checksum?: 'verify' | 'ignore'
     readonly hashSeed?: bigint
+    readonly helpers?: readonly Helper[]
+    readonly sysctl?: Readonly<Record<string, number>>
   }): Tracker
 }
 

@@ -71,8 +71,14 @@ const serverAddress = (index: number) => ((index & 1 ? 0xc6120000 : 0x08080000) 
 const clientIsn = (index: number) => scramble(index, 2)
 const serverIsn = (index: number) => scramble(index, 3)
 
+/** An address as a number, and a port. */
+export interface Endpoint {
+  readonly address: number
+  readonly port: number
+}
+
 /** Writes packets one after the other into one buffer, then cuts them into batches. */
-class Writer {
+export class Writer {
   readonly data: Uint8Array
   readonly start: Float64Array
   readonly length: Uint32Array
@@ -80,7 +86,8 @@ class Writer {
   private readonly view: DataView
   private at = 0
 
-  constructor(packets: number, bytes: number) {
+  /** @param ftpEvery one in so many connections is to port 21, with lines of text; 0: none is */
+  constructor(packets: number, bytes: number, readonly ftpEvery = 0) {
     this.data = new Uint8Array(bytes + packets * GAP)
     this.view = new DataView(this.data.buffer)
     this.start = new Float64Array(packets)
@@ -89,14 +96,39 @@ class Writer {
 
   tcp(index: number, reply: boolean, seq: number, ack: number, flags: number, payload: number): void {
     const options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS
-    const at = this.ip(index, reply, TCP_PROTOCOL, 20 + options + payload, 443)
+    const isFtp = this.ftpEvery > 0 && index % this.ftpEvery === 0
+    const at = this.ip(index, reply, TCP_PROTOCOL, 20 + options + payload, isFtp ? 21 : 443)
+    this.tcpHeader(at, seq, ack, flags)
+    this.payload(at + 20 + options, payload)
+    if (isFtp && payload > 1) this.view.setUint16(at + 20 + options + payload - 2, 0x0d0a)
+    this.view.setUint16(at + 16, this.checksum(at, 20 + options + payload, TCP_PROTOCOL))
+  }
+
+  /** A TCP segment between any endpoints, with this payload. */
+  segment(from: Endpoint, to: Endpoint, seq: number, ack: number, flags: number, payload: Uint8Array): void {
+    const header = 20 + (flags & SYN ? SYN_OPTIONS : TIMESTAMPS)
+    const at = this.between(from, to, TCP_PROTOCOL, header + payload.length)
+    this.tcpHeader(at, seq, ack, flags)
+    this.data.set(payload, at + header)
+    this.view.setUint16(at + 16, this.checksum(at, header + payload.length, TCP_PROTOCOL))
+  }
+
+  /** A UDP datagram between any endpoints, with this payload. */
+  datagram(from: Endpoint, to: Endpoint, payload: Uint8Array): void {
+    const length = UDP_HEADER + payload.length
+    const at = this.between(from, to, UDP_PROTOCOL, length)
+    this.view.setUint16(at + 4, length)
+    this.data.set(payload, at + UDP_HEADER)
+    this.view.setUint16(at + 6, this.checksum(at, length, UDP_PROTOCOL) || 0xffff)
+  }
+
+  private tcpHeader(at: number, seq: number, ack: number, flags: number): void {
+    const options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS
     this.view.setUint32(at + 4, seq)
     this.view.setUint32(at + 8, ack)
     this.view.setUint16(at + 12, ((20 + options) << 10) | flags)
     this.view.setUint16(at + 14, WINDOW)
     this.options(at + 20, flags)
-    this.payload(at + 20 + options, payload)
-    this.view.setUint16(at + 16, this.checksum(at, 20 + options + payload, TCP_PROTOCOL))
   }
 
   udp(index: number, reply: boolean, payload: number): void {
@@ -106,8 +138,16 @@ class Writer {
     this.view.setUint16(at + 6, this.checksum(at, UDP_HEADER + payload, UDP_PROTOCOL) || 0xffff)
   }
 
-  /** Ethernet and IPv4 headers and the ports; returns where the transport header starts. */
+  /** Ethernet and IPv4 headers and the ports of a connection; returns where the transport header starts. */
   private ip(index: number, reply: boolean, protocol: number, transportBytes: number, serverPort: number): number {
+    const client = { address: clientAddress(index), port: clientPort(index) }
+    const server = { address: serverAddress(index), port: serverPort }
+    return reply
+      ? this.between(server, client, protocol, transportBytes)
+      : this.between(client, server, protocol, transportBytes)
+  }
+
+  private between(from: Endpoint, to: Endpoint, protocol: number, transportBytes: number): number {
     const { view } = this
     const frame = this.begin(ETHERNET + IPV4 + transportBytes)
     const ip = frame + ETHERNET
@@ -119,11 +159,11 @@ class Writer {
     view.setUint16(ip + 4, this.count)
     view.setUint16(ip + 6, 0x4000)
     view.setUint16(ip + 8, (64 << 8) | protocol)
-    view.setUint32(ip + (reply ? 16 : 12), clientAddress(index))
-    view.setUint32(ip + (reply ? 12 : 16), serverAddress(index))
+    view.setUint32(ip + 12, from.address)
+    view.setUint32(ip + 16, to.address)
     view.setUint16(ip + 10, ~fold(this.sum(ip, IPV4)) & 0xffff)
-    view.setUint16(ip + IPV4 + (reply ? 2 : 0), clientPort(index))
-    view.setUint16(ip + IPV4 + (reply ? 0 : 2), serverPort)
+    view.setUint16(ip + IPV4, from.port)
+    view.setUint16(ip + IPV4 + 2, to.port)
     return ip + IPV4
   }
 
@@ -172,7 +212,7 @@ function fold(sum: number): number {
 }
 
 /** Batches and times over what was written. `firstPacket` is the place of its first packet on the common time line. */
-function traffic(writer: Writer, firstPacket: number, onNextPass: (time: Times) => void): Traffic {
+export function traffic(writer: Writer, firstPacket: number, onNextPass: (time: Times) => void): Traffic {
   const { count, data, start, length } = writer
   const times = new Times(count, firstPacket)
   const batches: PacketBatch[] = []
@@ -224,15 +264,15 @@ const CONNECTIONS_AT_ONCE = 8192
  * The handshakes of connections 0 to `connections` − 1, in pieces of 8,192 connections so that a million need little
  * memory: in each piece first all SYNs, then all answers, then all acknowledgements.
  */
-export function* handshakes(connections: number): Generator<Traffic> {
+export function* handshakes(connections: number, ftpEvery = 0): Generator<Traffic> {
   for (let from = 0; from < connections; from += CONNECTIONS_AT_ONCE) {
-    yield handshakesOf(from, Math.min(from + CONNECTIONS_AT_ONCE, connections))
+    yield handshakesOf(from, Math.min(from + CONNECTIONS_AT_ONCE, connections), ftpEvery)
   }
 }
 
-function handshakesOf(from: number, to: number): Traffic {
+function handshakesOf(from: number, to: number, ftpEvery: number): Traffic {
   const packets = (to - from) * 3
-  const writer = new Writer(packets, packets * (ETHERNET + IPV4 + 20 + SYN_OPTIONS))
+  const writer = new Writer(packets, packets * (ETHERNET + IPV4 + 20 + SYN_OPTIONS), ftpEvery)
   for (let i = from; i < to; i += 1) writer.tcp(i, false, clientIsn(i), 0, SYN, 0)
   for (let i = from; i < to; i += 1) writer.tcp(i, true, serverIsn(i), clientIsn(i) + 1, SYN | ACK, 0)
   for (let i = from; i < to; i += 1) writer.tcp(i, false, clientIsn(i) + 1, serverIsn(i) + 1, ACK, 0)
@@ -248,6 +288,8 @@ export interface SteadyOptions {
   /** Payload of a data packet. */
   readonly payload: number
   readonly seed: number
+  /** One in so many connections is to port 21; default 0, none is. */
+  readonly ftpEvery?: number
 }
 
 /**
@@ -263,7 +305,7 @@ export function steady(options: SteadyOptions): Traffic {
   const exchanges = Math.ceil(options.packets / 2 / connections)
   const deck = shuffledDeck(connections, exchanges * 2, random(options.seed))
   const headers = ETHERNET + IPV4 + 20 + TIMESTAMPS
-  const writer = new Writer(deck.length, deck.length * headers + (deck.length / 2) * payload)
+  const writer = new Writer(deck.length, deck.length * headers + (deck.length / 2) * payload, options.ftpEvery)
   const seen = new Uint32Array(connections)
   for (const index of deck) {
     writeSteady(writer, index, seen[index], payload)
@@ -345,19 +387,23 @@ export function lifeCycles(options: LifeCycleOptions): Traffic {
   const packets = connections * (TCP_LIFE.length + UDP_LIFE.length)
   const writer = new Writer(packets, connections * TCP_LIFE_BYTES)
   const next = random(options.seed)
-  const open: number[] = Array.from({ length: Math.min(alive, connections) }, (_, index) => index)
   const step = new Uint8Array(connections)
+  interleave(connections, alive, next, (index) => writeStep(writer, index, step))
+  return traffic(writer, 0, (times) => times.later(600))
+}
+
+/** Lives side by side, `alive` at a time. `write` writes what comes next of one; false after its last. */
+export function interleave(lives: number, alive: number, next: () => number, write: (index: number) => boolean): void {
+  const open: number[] = Array.from({ length: Math.min(alive, lives) }, (_, index) => index)
   let started = open.length
   while (open.length > 0) {
     const place = next() % open.length
-    const index = open[place]
-    if (writeStep(writer, index, step)) continue
-    // At its end the next connection takes the place, or the last open one when all have begun.
-    const successor = started < connections ? started : open.pop()
+    if (write(open[place])) continue
+    // At its end the next one takes the place, or the last open one when all have begun.
+    const successor = started < lives ? started : open.pop()
     started += 1
     if (successor !== undefined && place < open.length) open[place] = successor
   }
-  return traffic(writer, 0, (times) => times.later(600))
 }
 
 /** Writes a connection's next packet; false after its last one. */

@@ -5,7 +5,8 @@
 import { BATCH_SIZE, type PacketBatch } from './batch.js'
 import { connState } from './conn-state.js'
 import { ConntrackError } from './errors.js'
-import { formatIpv4, formatIpv6 } from './format/address.js'
+import { ipv4Text, ipv6Text } from './format/address.js'
+import type { HelpedConnection, StandingExpectation } from './helpers/helper.js'
 import type { CompiledMatch } from './match.js'
 import { DIRECTIONS, EVENTS, SCTP_STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES } from './names.js'
 import { FIXED_TIMEOUTS, SYSCTLS } from './sysctl.js'
@@ -64,6 +65,10 @@ const HELPED_SIZE = 16
 /** Heads of the lists of expectations, and pairs of GRE keys. */
 const EXPECTATION_INDEX_SIZE = 1024 * 4
 const GRE_PAIRS_SIZE = 64 * 48
+/** Bit of a connection's status: it was announced. */
+const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
+const WHOLE_MASK = { 4: '255.255.255.255', 6: 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff' } as const
+const NO_MASK = { 4: '0.0.0.0', 6: '::' } as const
 const PERMANENT = 1
 const INACTIVE = 2
 /** What becomes of a new expectation, in the core's order. */
@@ -838,6 +843,21 @@ export class Core {
 
   // Expectations, and what helpers see and do
 
+  /** A connection as its helper sees it: no more than that, since every helped connection is asked for it once. */
+  helpedConnection(slot: number): HelpedConnection {
+    const at = this.#entry(slot)
+    const origin = this.#view.getUint8(at + 51)
+    const original = this.#tuple(at, origin, false)
+    return {
+      id: this.idOf(slot), family: original.family, protocol: original.protocol, original,
+      reply: this.#tuple(at, origin ^ 1, true), expected: (this.#view.getUint16(at + 48, true) & EXPECTED) !== 0,
+    }
+  }
+
+  zoneOf(slot: number): number {
+    return this.#view.getUint16(this.#entry(slot) + 38, true)
+  }
+
   /** The packet that is handed over; the payload is a view of the core's memory. */
   handed(): { payload: Uint8Array; direction: 'original' | 'reply'; state: number; seq: number; slot: number } {
     const exports = this.#exports
@@ -940,9 +960,35 @@ export class Core {
     return slots.sort((a, b) => id(a) - id(b))
   }
 
+  expectationId(slot: number): number {
+    return this.#view.getUint32(this.#expectationAt(slot) + 72, true)
+  }
+
   expectation(slot: number): Expectation {
     const at = this.#expectationAt(slot)
     return this.#expectation(at, this.#entry(this.#view.getUint32(at + 76, true)), this.now)
+  }
+
+  /** An expectation as helpers see it: what they ask for often, and less of it than `expectation` has. */
+  standing(slot: number): StandingExpectation {
+    const view = this.#view
+    const at = this.#expectationAt(slot)
+    const family = view.getUint8(at + 57) === 4 ? 4 : 6
+    const text = (from: number) => family === 4 ? ipv4Text(this.#bytes, from + 12) : ipv6Text(this.#bytes, from)
+    const srcMask = text(at + 16)
+    const flags = view.getUint8(at + 59)
+    const assigns = this.helperNames[view.getUint8(at + 61) - 1]?.name
+    return {
+      id: view.getUint32(at + 72, true), master: view.getUint32(at + 92, true),
+      madeBy: this.helperNames[view.getUint8(at + 60) - 1]?.name ?? '', protocol: view.getUint8(at + 56),
+      src: srcMask === NO_MASK[family] ? null : text(at),
+      ...(srcMask === NO_MASK[family] || srcMask === WHOLE_MASK[family] ? {} : { srcMask }),
+      ...(view.getUint16(at + 50, true) === 0 ? {} : { sport: view.getUint16(at + 48, true) }),
+      dst: text(at + 32), dport: view.getUint16(at + 52, true), class: view.getUint8(at + 58),
+      timeout: Math.max(0, Math.floor(Number(view.getBigInt64(at + 64, true) - this.now) / 1e6)) / 1000,
+      permanent: (flags & PERMANENT) !== 0, inactive: (flags & INACTIVE) !== 0,
+      ...(assigns === undefined ? {} : { helper: assigns }),
+    }
   }
 
   removeExpectation(slot: number): void {
@@ -963,7 +1009,7 @@ export class Core {
     const view = this.#view
     const protocol = view.getUint8(at + 56)
     const family = view.getUint8(at + 57) === 4 ? 4 : 6
-    const text = (from: number) => family === 4 ? formatIpv4(this.#bytes, from + 12) : formatIpv6(this.#bytes, from)
+    const text = (from: number) => family === 4 ? ipv4Text(this.#bytes, from + 12) : ipv6Text(this.#bytes, from)
     const [sport, dport] = [view.getUint16(at + 48, true), view.getUint16(at + 52, true)]
     const ports = protocol === GRE ? { srcKey: sport, dstKey: dport } : { sport, dport }
     const maker = this.helperNames[view.getUint8(at + 60) - 1]
@@ -973,7 +1019,7 @@ export class Core {
       id: view.getUint32(at + 72, true),
       tuple: { family, protocol, src: text(at), dst: text(at + 32), ...ports },
       mask: {
-        src: text(at + 16), dst: family === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+        src: text(at + 16), dst: WHOLE_MASK[family],
         sport: view.getUint16(at + 50, true), dport: 0xffff,
       },
       zone: view.getUint16(at + 54, true),
@@ -1013,17 +1059,20 @@ export class Core {
     const family = view.getUint8(at + 37) === 4 ? 4 : 6
     const protocol = view.getUint8(at + 36)
     const address = (endpoint: number) =>
-      family === 4 ? formatIpv4(this.#bytes, at + endpoint * 16 + 12) : formatIpv6(this.#bytes, at + endpoint * 16)
-    const common = { family, protocol, src: address(side), dst: address(side ^ 1) } as const
+      family === 4 ? ipv4Text(this.#bytes, at + endpoint * 16 + 12) : ipv6Text(this.#bytes, at + endpoint * 16)
+    const src = address(side)
+    const dst = address(side ^ 1)
     const a = view.getUint16(at + 32, true)
     const b = view.getUint16(at + 34, true)
     if (protocol === 1 || protocol === 58) {
       const type = b & 0xff
-      return { ...common, type: reply ? answerType(protocol, type) : type, code: b >> 8, id: a }
+      return { family, protocol, src, dst, type: reply ? answerType(protocol, type) : type, code: b >> 8, id: a }
     }
-    const [source, destination] = side === 0 ? [a, b] : [b, a]
-    if (protocol === GRE) return { ...common, srcKey: source, dstKey: destination }
-    return WITH_PORTS.includes(protocol) ? { ...common, sport: source, dport: destination } : common
+    const source = side === 0 ? a : b
+    const destination = side === 0 ? b : a
+    if (protocol === GRE) return { family, protocol, src, dst, srcKey: source, dstKey: destination }
+    return WITH_PORTS.includes(protocol)
+      ? { family, protocol, src, dst, sport: source, dport: destination } : { family, protocol, src, dst }
   }
 
   #tcp(at: number): TcpInfo {

@@ -21,6 +21,7 @@ const UDP = 17
 
 /** What is shorter is let through unread. */
 const MIN_LENGTH = 11
+const SPACE = 0x20
 const STATUS_LINE = 'sip/2.0 '
 
 /** Index of the signalling class; those of media follow in the order of `MEDIA_TYPES`. */
@@ -241,7 +242,7 @@ function handle(data: Uint8Array, { packet, table, settings }: Visit): HelperVer
   const [sent, back] = packet.direction === 'original' ? [original, reply] : [reply, original]
   const context = { data, packet, table, settings, from: sent.src, to: sent.dst, peer: back.src }
   if (startsWith(data, 0, STATUS_LINE)) return handleResponse(data, context)
-  const method = METHODS.find(({ name }) => startsWith(data, 0, `${name} `) && isLetter(data[name.length + 1]))
+  const method = METHODS.find(({ name }) => startsWith(data, 0, name) && data[name.length] === SPACE && isLetter(data[name.length + 1]))
   if (!method) return 'accept'
   const cseq = headerNumber(data, CSEQ)
   return cseq < 0 ? 'drop' : method.request({ ...context, cseq, code: 0 })
