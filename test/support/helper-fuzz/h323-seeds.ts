@@ -28,7 +28,7 @@ const lastOf = (count: number, inner: PerWriter) => (to: PerWriter) => {
 }
 /** timeToLive, and an empty list of tokens behind it: at the very end Linux takes it for cut. */
 const timeToLive = (seconds: number) => (to: PerWriter) => {
-  if (seconds) to.bits(2, 7).bits(0b011, 3).open(per().bits(3, 2).octets(0, 0).word(seconds - 1)).sized([0])
+  if (seconds) to.bits(2, 7).bits(0b011, 3).open(per().bits(1, 2).word(seconds - 1)).sized([0])
 }
 
 /** RAS messages; a `ttl` is in the additions. */
