@@ -44,6 +44,6 @@ function fold(total: u64): u32 {
 
 /** Sum of the pseudo header of an IP packet: addresses, protocol and transport length. */
 export function pseudoSum(network: u32, family: u32, protocol: u32, length: u32): u32 {
-  const addresses = family == 4 ? sum(network + 12, 8, 0) : sum(network + 8, 32, 0)
-  return fold(u64(addresses) + u64(bswap<u16>(u16(protocol))) + u64(bswap<u32>(length)))
+  const addresses = family == 4 ? u64(load<u32>(network, 12)) + u64(load<u32>(network, 16)) : u64(sum(network + 8, 32, 0))
+  return fold(addresses + u64(bswap<u16>(u16(protocol))) + u64(bswap<u32>(length)))
 }

@@ -47,7 +47,7 @@ export function readTcp(p: Packet, checksums: u32): u8 {
   if (p.transportCaptured < TCP_HEADER) return REASON_CUT_SHORT
   const header = u32(load<u8>(at + 12) >> 4) << 2
   if (header < TCP_HEADER || header > p.transportLength) return REASON_TCP_DATA_OFFSET
-  if (!checksumGood(p, checksums, at + 16, p.transportLength, pseudoHeader(p, PROTOCOL_TCP))) return REASON_TCP_CHECKSUM
+  if (!checksumGood(p, checksums, at + 16, p.transportLength, pseudoHeader(p, PROTOCOL_TCP, checksums))) return REASON_TCP_CHECKSUM
   const kind = load<u8>(u32(KINDS) + (load<u8>(at + 13) & 0x3f))
   p.kind = kind & 7
   p.flags = load<u8>(at + 13)

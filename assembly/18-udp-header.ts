@@ -21,7 +21,7 @@ export function readUdp(p: Packet, checksums: u32): u8 {
   // Zero: the sender made none. Linux takes that over IPv6 too.
   if (load<u16>(at + 6) == 0 || checksums == CHECKSUM_IGNORE) return REASON_NONE
   // Summed over all that is there, with that length in the pseudo header, not with the length field's.
-  const good = checksumGood(p, checksums, at + 6, p.transportLength, pseudoHeader(p, PROTOCOL_UDP))
+  const good = checksumGood(p, checksums, at + 6, p.transportLength, pseudoHeader(p, PROTOCOL_UDP, checksums))
   return good ? REASON_NONE : REASON_UDP_CHECKSUM
 }
 
@@ -34,6 +34,6 @@ export function readUdpLite(p: Packet, checksums: u32): u8 {
   if (coverage < UDP_HEADER || coverage > p.transportLength) return REASON_UDPLITE_COVERAGE
   if (load<u16>(at + 6) == 0) return REASON_UDPLITE_NO_CHECKSUM
   // Linux 6.18 verifies it with UDP's protocol number in the pseudo header, so checksums made by RFC 3828 fail.
-  const good = checksumGood(p, checksums, at + 6, coverage, pseudoHeader(p, PROTOCOL_UDP))
+  const good = checksumGood(p, checksums, at + 6, coverage, pseudoHeader(p, PROTOCOL_UDP, checksums))
   return good ? REASON_NONE : REASON_UDPLITE_CHECKSUM
 }

@@ -270,7 +270,7 @@ function dropByHelper(p: Packet, index: u32, e: Entry, direction: u32, state: u8
   setPendingChanges(e, pendingChanges(e) | takeChanges())
   recordAfter(e)
   writeEntry(p, index, state, e, direction, clock)
-  column8(VERDICT_FLAGS, index, load<u8>(verdictAt + VERDICT_FLAGS * batchSize + index) | VERDICT_DROPPED)
+  addFlag(index, VERDICT_DROPPED)
 }
 
 /** A packet that rules drop behind the tracker confirms nothing; what it changed is told by the next one that passes. */
@@ -347,14 +347,7 @@ function conclude(p: Packet, index: u32, state: u8, reason: u8, flags: u8): void
 function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, flags: u8): void {
   count(COUNTER_STATES + state)
   if (reason) count(COUNTER_REASONS + reason)
-  column8(VERDICT_STATE, index, state)
-  column8(VERDICT_DIRECTION, index, direction)
-  column8(VERDICT_REASON, index, reason)
-  column8(VERDICT_PROTOCOL_STATE, index, 0)
-  column8(VERDICT_FLAGS, index, flags)
-  column32(VERDICT_CONNECTION, index, 0)
-  store<f64>(verdictAt + VERDICT_TIMEOUT * batchSize + (index << 3), 0)
-  writeOwn(p, index)
+  writeColumns(p, index, state, direction, reason, 0, flags, 0, 0)
 }
 
 // @ts-ignore: decorator
@@ -362,31 +355,34 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
   count(COUNTER_STATES + state)
   const status: u32 = e.status
   const flags = (status & STATUS_ASSURED ? VERDICT_ASSURED : 0) | (status & STATUS_SEEN_REPLY ? VERDICT_SEEN_REPLY : 0)
-  column8(VERDICT_STATE, index, state)
-  column8(VERDICT_DIRECTION, index, u8(direction) + 1)
-  column8(VERDICT_REASON, index, REASON_NONE)
-  column8(VERDICT_PROTOCOL_STATE, index, e.protocol == PROTOCOL_SCTP ? SCTP_STATE_BASE + e.state : e.state)
-  column8(VERDICT_FLAGS, index, flags)
-  column32(VERDICT_CONNECTION, index, e.id)
-  store<f64>(verdictAt + VERDICT_TIMEOUT * batchSize + (index << 3), f64(e.deadline - now))
-  writeOwn(p, index)
+  const protocolState: u8 = e.protocol == PROTOCOL_SCTP ? SCTP_STATE_BASE + e.state : e.state
+  writeColumns(p, index, state, u8(direction) + 1, REASON_NONE, protocolState, flags, e.id, f64(e.deadline - now))
 }
 
-/** The packet's own headers. */
+/** Row `index` of all columns. Their width is read once: it is in memory, and a store might have changed it. */
 // @ts-ignore: decorator
-@inline function writeOwn(p: Packet, index: u32): void {
-  column8(VERDICT_PROTOCOL, index, p.ownProtocol)
-  column8(VERDICT_FAMILY, index, p.ownFamily)
-  column32(VERDICT_NETWORK, index, p.ownFamily ? p.ownNetwork : 0)
-  column32(VERDICT_TRANSPORT, index, p.ownTransport)
+@inline function writeColumns(
+  p: Packet, index: u32, state: u8, direction: u8, reason: u8, protocolState: u8, flags: u8, connection: u32, left: f64,
+): void {
+  const columns = verdictAt
+  const n = batchSize
+  store<f64>(columns + VERDICT_TIMEOUT * n + (index << 3), left)
+  const words = columns + (index << 2)
+  store<u32>(words + VERDICT_CONNECTION * n, connection)
+  store<u32>(words + VERDICT_NETWORK * n, p.ownFamily ? p.ownNetwork : 0)
+  store<u32>(words + VERDICT_TRANSPORT * n, p.ownTransport)
+  const bytes = columns + index
+  store<u8>(bytes + VERDICT_STATE * n, state)
+  store<u8>(bytes + VERDICT_DIRECTION * n, direction)
+  store<u8>(bytes + VERDICT_REASON * n, reason)
+  store<u8>(bytes + VERDICT_PROTOCOL_STATE * n, protocolState)
+  store<u8>(bytes + VERDICT_FLAGS * n, flags)
+  store<u8>(bytes + VERDICT_PROTOCOL * n, p.ownProtocol)
+  store<u8>(bytes + VERDICT_FAMILY * n, p.ownFamily)
 }
 
-// @ts-ignore: decorator
-@inline function column8(column: u32, index: u32, value: u8): void {
-  store<u8>(verdictAt + column * batchSize + index, value)
-}
-
-// @ts-ignore: decorator
-@inline function column32(column: u32, index: u32, value: u32): void {
-  store<u32>(verdictAt + column * batchSize + (index << 2), value)
+/** Adds a flag to row `index`. */
+function addFlag(index: u32, flag: u8): void {
+  const at = verdictAt + VERDICT_FLAGS * batchSize + index
+  store<u8>(at, load<u8>(at) | flag)
 }
