@@ -4,13 +4,28 @@ import { defineConfig, type Options } from 'tsup'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
 
+/**
+ * The core's bytes as a string of one character a byte, moved up by 32 so that none is a control character. Compressed, as
+ * servers send it, it is a fifth smaller than base64, whose six-bit steps hide repetitions.
+ */
+const coreText: Plugin = {
+  name: 'core-text',
+  setup(build) {
+    build.onLoad({ filter: /core\.wasm$/ }, ({ path }) => {
+      const text = String.fromCharCode(...Array.from(readFileSync(path), byte => byte + 32))
+      return { contents: `const text = ${JSON.stringify(text)}\nexport default Uint8Array.from(text, c => c.charCodeAt(0) - 32)` }
+    })
+  },
+}
+
 const common: Options = {
   outDir: 'dist',
   target: 'es2022',
   sourcemap: false,
   minify: true,
   define: { __VERSION__: JSON.stringify(version) },
-  loader: { '.wasm': 'binary' },
+  esbuildOptions: options => { options.charset = 'utf8' },
+  esbuildPlugins: [coreText],
   noExternal: ['fflate', 'ipaddr.js'],
 }
 

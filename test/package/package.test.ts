@@ -112,10 +112,22 @@ test('sizes', () => {
     return `${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`
   }
   const core = join(app, 'node_modules/conntrack-wasm/dist/core.wasm')
-  process.stdout.write(`core module: ${size(core)}\npackage: ${statSync(tarball).size} bytes packed\n`)
+  const entry = gzipSync(entryBytes(join(app, 'node_modules/conntrack-wasm/dist')), { level: 9 }).length
+  process.stdout.write(`core module: ${size(core)}\nentry with it: ${entry} bytes gzipped\n`)
+  process.stdout.write(`package: ${statSync(tarball).size} bytes packed\n`)
   expect(gzipSync(readFileSync(core)).length).toBeLessThan(25_000)
+  expect(entry).toBeLessThan(52_000)
   expect(statSync(tarball).size).toBeLessThan(300_000)
 })
+
+/** The main entry and all that it imports. */
+function entryBytes(dist: string): Buffer {
+  const files = new Set(['index.js'])
+  for (const file of files) {
+    for (const [, name] of readFileSync(join(dist, file), 'utf8').matchAll(/(?:from|import)"\.\/([\w.-]+)"/g)) files.add(name)
+  }
+  return Buffer.concat([...files].map(file => readFileSync(join(dist, file))))
+}
 
 /** The README's two programs: the first with `import`, the first with `require`. */
 function programs(): [string, string] {
