@@ -163,8 +163,9 @@ function registered(confirm: Registration, packet: Ras, table: HelperTable): Hel
   table.setTimeout(state.timeToLive)
   const endpointPort = state.port[direction === 'original' ? 'reply' : 'original']
   const { own } = tuplesOf(packet)
-  const anybody = packet.connection.family === 4 ? '0.0.0.0' : '::'
-  const calls = table.find(TCP, anybody, 0, own.dst, endpointPort)
+  // Linux looks for one whose source may be anybody, or nobody.
+  const nobody = packet.connection.family === 4 ? '0.0.0.0' : '::'
+  const calls = table.find(TCP, nobody, 0, own.dst, endpointPort)
   if (calls) table.activate(calls, state.timeToLive)
   return 'accept'
 }

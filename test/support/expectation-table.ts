@@ -142,6 +142,9 @@ function overlap(a: NewExpectation, b: NewExpectation): boolean {
 
 function source({ src, srcMask, sport, dst }: NewExpectation): Source {
   const size = addressBytes(dst).length
+  // As the tracker.
+  const mixed = src !== null && addressBytes(src).length !== size
+  if (mixed) throw new Error(`${src} and ${dst} are of different IP versions`)
   const address = src === null ? new Uint8Array(size) : addressBytes(src)
   const mask = src === null ? new Uint8Array(size) : srcMask ? addressBytes(srcMask) : new Uint8Array(size).fill(255)
   return {

@@ -3,63 +3,28 @@
  * as the messages need that announce something. Bits are in the order of the standards.
  */
 
+import { addressBytes } from '../../src/match.js'
+import { PerWriter } from './per-writer.js'
+
 export interface At {
   readonly address: string
   readonly port: number
 }
 
-/** Bits, and octets on whole bytes. */
-class PerWriter {
-  readonly #bits: number[] = []
-
-  bits(value: number, count: number): this {
-    for (let i = count - 1; i >= 0; i--) this.#bits.push(value >>> i & 1)
-    return this
-  }
-
-  octets(bytes: ArrayLike<number>): this {
-    while (this.#bits.length % 8 !== 0) this.#bits.push(0)
-    for (const byte of Array.from(bytes)) this.bits(byte, 8)
-    return this
-  }
-
-  word(value: number): this {
-    return this.octets([value >> 8, value & 255])
-  }
-
-  /** An open type or string: its length, then its octets. */
-  sized(bytes: ArrayLike<number>): this {
-    const length = bytes.length
-    return this.octets(length < 128 ? [length] : [0x80 | length >> 8, length & 255]).octets(bytes)
-  }
-
-  get bytes(): Uint8Array {
-    return Uint8Array.from({ length: Math.ceil(this.#bits.length / 8) }, (_, i) =>
-      Array.from({ length: 8 }, (_, k) => this.#bits[i * 8 + k] ?? 0).reduce((byte, bit) => byte << 1 | bit, 0))
-  }
-}
-
 const VERSION_4 = [0, 8, 0x91, 0x4a, 0, 4]
 const GUID = new Array<number>(16).fill(7)
-
-function addressOctets(address: string): number[] {
-  if (!address.includes(':')) return address.split('.').map(Number)
-  const [head, tail] = address.split('::').map(part => part.split(':').filter(Boolean).map(group => parseInt(group, 16)))
-  const groups = tail ? [...head, ...new Array<number>(8 - head.length - tail.length).fill(0), ...tail] : head
-  return groups.flatMap(group => [group >> 8, group & 255])
-}
 
 /** H.225.0 TransportAddress: ipAddress is alternative 0 of 7, ip6Address, which has a `...`, is 3. */
 function transport(writer: PerWriter, { address, port }: At): PerWriter {
   if (address.includes(':')) writer.bits(0, 1).bits(3, 3).bits(0, 1)
   else writer.bits(0, 1).bits(0, 3)
-  return writer.octets(addressOctets(address)).word(port)
+  return writer.octets(...addressBytes(address)).word(port)
 }
 
 /** H.245 TransportAddress: unicast, and there alternatives 0 and 2 of 5, all with a `...`. */
 function media(writer: PerWriter, { address, port }: At): PerWriter {
   writer.bits(0, 2).bits(0, 1).bits(address.includes(':') ? 2 : 0, 3).bits(0, 1)
-  return writer.octets(addressOctets(address)).word(port)
+  return writer.octets(...addressBytes(address)).word(port)
 }
 
 /** EndpointType with nothing in it. */
@@ -73,9 +38,9 @@ function lastAddition(writer: PerWriter, count: number, contents: Uint8Array): P
 }
 
 function list(contents: readonly Uint8Array[]): Uint8Array {
-  const writer = new PerWriter().octets([contents.length])
+  const writer = new PerWriter().octets(contents.length)
   for (const each of contents) writer.sized(each)
-  return writer.bytes
+  return writer.bytes()
 }
 
 // RAS
@@ -86,42 +51,42 @@ function ras(choice: number, optionals: number, extended = false): PerWriter {
 }
 
 function addresses(writer: PerWriter, all: readonly At[]): PerWriter {
-  writer.octets([all.length])
+  writer.octets(all.length)
   for (const at of all) transport(writer, at)
   return writer
 }
 
 export function gatekeeperConfirm(rasAddress: At): Uint8Array {
-  return transport(ras(1, 2).sized(VERSION_4), rasAddress).bytes
+  return transport(ras(1, 2).sized(VERSION_4), rasAddress).bytes()
 }
 
 function timeToLive(writer: PerWriter, seconds: number | undefined): Uint8Array {
-  if (seconds === undefined) return writer.bytes
+  if (seconds === undefined) return writer.bytes()
   // Behind it an empty list of tokens, as newer versions have it: timeToLive at the very end Linux takes for cut.
-  return writer.bits(2, 7).bits(0b011, 3).sized(new PerWriter().bits(1, 2).word(seconds - 1).bytes).sized([0]).bytes
+  return writer.bits(2, 7).bits(0b011, 3).sized(new PerWriter().bits(1, 2).word(seconds - 1).bytes()).sized([0]).bytes()
 }
 
 export function registrationRequest(callSignalling: readonly At[], ttl?: number): Uint8Array {
   const writer = addresses(ras(3, 3, ttl !== undefined).sized(VERSION_4).bits(0, 1), callSignalling)
   endpointType(addresses(writer, []))
-  return timeToLive(writer.bits(0, 3).octets([0, 0]).word(0), ttl)
+  return timeToLive(writer.bits(0, 3).octets(0, 0).word(0), ttl)
 }
 
 export function registrationConfirm(callSignalling: readonly At[], ttl?: number): Uint8Array {
   const writer = addresses(ras(4, 3, ttl !== undefined).sized(VERSION_4), callSignalling)
-  return timeToLive(writer.bits(0, 7).octets([0, 65]), ttl)
+  return timeToLive(writer.bits(0, 7).octets(0, 65), ttl)
 }
 
 export function unregistrationRequest(callSignalling: readonly At[]): Uint8Array {
-  return addresses(ras(6, 3), callSignalling).bytes
+  return addresses(ras(6, 3), callSignalling).bytes()
 }
 
 export function admissionConfirm(destination: At): Uint8Array {
-  return transport(ras(10, 2).bits(0, 2).octets([100]).bits(0, 2), destination).bytes
+  return transport(ras(10, 2).bits(0, 2).octets(100).bits(0, 2), destination).bytes()
 }
 
 export function locationConfirm(callSignalling: At): Uint8Array {
-  return transport(transport(ras(19, 1), callSignalling), { ...callSignalling, port: 1719 }).bytes
+  return transport(transport(ras(19, 1), callSignalling), { ...callSignalling, port: 1719 }).bytes()
 }
 
 // Call signalling
@@ -131,7 +96,7 @@ function userInformation(choice: number, body: (writer: PerWriter) => void, tunn
   const writer = new PerWriter().bits(0, 1).bits(0, 1).bits(Number(tunnelled.length > 0), 1).bits(0, 1).bits(0, 1).bits(choice, 3)
   body(writer)
   if (tunnelled.length > 0) lastAddition(writer, 3, list(tunnelled))
-  return writer.bytes
+  return writer.bytes()
 }
 
 export interface CallOptions {
@@ -147,7 +112,7 @@ function answer(choice: number, { h245Address, fastStart = [], tunnelled = [] }:
     writer.bits(Number(fastStart.length > 0), 1).bits(Number(h245Address !== undefined), 1).sized(VERSION_4)
     if (!isConnect) endpointType(writer)
     if (h245Address) transport(writer, h245Address)
-    if (isConnect) endpointType(writer).octets(GUID)
+    if (isConnect) endpointType(writer).octets(...GUID)
     if (fastStart.length > 0) lastAddition(writer, 5, list(fastStart))
   }, tunnelled)
 }
@@ -161,7 +126,7 @@ export function setup({ h245Address, tunnelled = [] }: CallOptions): Uint8Array 
     writer.bits(0, 1).bits(Number(h245Address !== undefined), 1).bits(0, 6).sized(VERSION_4)
     if (h245Address) transport(writer, h245Address)
     // No MC; the conference is created; point to point.
-    endpointType(writer).bits(0, 1).octets(GUID).bits(0, 3).bits(0, 3)
+    endpointType(writer).bits(0, 1).octets(...GUID).bits(0, 3).bits(0, 3)
   }, tunnelled)
 }
 
@@ -192,22 +157,22 @@ export interface Channels {
 
 /** openLogicalChannel for G.711 audio, alone as fastStart has it. */
 export function logicalChannel({ mediaChannel, mediaControlChannel }: Channels): Uint8Array {
-  return channel(new PerWriter(), mediaChannel, mediaControlChannel).bytes
+  return channel(new PerWriter(), mediaChannel, mediaControlChannel).bytes()
 }
 
 /** The same as a request of the control connection. */
 export function openLogicalChannel({ mediaChannel, mediaControlChannel }: Channels): Uint8Array {
-  return channel(new PerWriter().bits(0, 1).bits(0, 2).bits(0, 1).bits(3, 4), mediaChannel, mediaControlChannel).bytes
+  return channel(new PerWriter().bits(0, 1).bits(0, 2).bits(0, 1).bits(3, 4), mediaChannel, mediaControlChannel).bytes()
 }
 
 function channel(writer: PerWriter, mediaChannel: At | undefined, mediaControlChannel: At | undefined): PerWriter {
   const parameters = new PerWriter().bits(0, 1).bits(0, 2).bits(Number(mediaChannel !== undefined), 1).bits(0, 1)
-    .bits(Number(mediaControlChannel !== undefined), 1).bits(0, 5).octets([1])
+    .bits(Number(mediaControlChannel !== undefined), 1).bits(0, 5).octets(1)
   if (mediaChannel) media(parameters, mediaChannel)
   if (mediaControlChannel) media(parameters, mediaControlChannel)
   writer.bits(0, 1).bits(0, 1).word(0).bits(0, 1).bits(0, 1)
-  writer.bits(0, 1).bits(3, 3).bits(0, 1).bits(3, 4).octets([19])
-  return writer.bits(1, 1).bits(0, 7).sized(parameters.bytes)
+  writer.bits(0, 1).bits(3, 3).bits(0, 1).bits(3, 4).octets(19)
+  return writer.bits(1, 1).bits(0, 7).sized(parameters.bytes())
 }
 
 /** openLogicalChannelAck with the channels at which the speaker will receive. */
@@ -218,5 +183,5 @@ export function openLogicalChannelAck({ mediaChannel, mediaControlChannel }: Cha
   if (mediaChannel) media(parameters, mediaChannel)
   if (mediaControlChannel) media(parameters, mediaControlChannel)
   const writer = new PerWriter().bits(0, 1).bits(1, 2).bits(0, 1).bits(5, 5).bits(1, 1).bits(0, 1).word(0)
-  return lastAddition(writer, 2, parameters.bytes).bytes
+  return lastAddition(writer, 2, parameters.bytes()).bytes()
 }

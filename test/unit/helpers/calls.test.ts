@@ -1,6 +1,8 @@
 /** PPTP and H.323: a call's life through the tracker is in the conformance suites; here that no payload does harm. */
 import { describe, expect, test } from 'vitest'
 import { h323, pptp, sip, type Helper, type HelperTable, type NewExpectation } from '../../../src/helpers/index.js'
+import { RAS } from '../../support/helper-fuzz/h323-seeds.js'
+import { HelpedSession } from '../../support/helped-session.js'
 import { Random } from '../../support/random.js'
 
 const CONNECTION = {
@@ -51,5 +53,23 @@ describe.each(all().map(helper => [helper.name, helper] as const))('%s', (_, hel
       expect(dst).toMatch(/^10\.0\.0\.[12]$/)
       expect(Number.isInteger(dport) && dport >= 0 && dport <= 65535).toBe(true)
     }
+  })
+})
+
+describe('a registration', () => {
+  test.each([
+    [4, '10.0.0.1'], [6, '2001:db8:a::1'],
+  ] as const)('over IPv%i lives as long as its confirmation says', (family, address) => {
+    const [ras] = h323({ gkRoutedOnly: false })
+    const session = new HelpedSession(ras, { family })
+    const at = { address, port: 1720 }
+    const { expected } = session.client(Uint8Array.from(RAS.registrationRequest(at)))
+    expect(expected).toEqual([`tcp any -> ${address}:1720`])
+    session.server(Uint8Array.from(RAS.registrationConfirm(at, 900)))
+    expect(session.table.timeouts.get(1)).toBe(900)
+    session.table.now = 899
+    expect(session.table.all).toHaveLength(1)
+    session.table.now = 900
+    expect(session.table.all).toHaveLength(0)
   })
 })
