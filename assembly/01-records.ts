@@ -278,6 +278,7 @@ export const EXPECTATION_SIZE: u32 = 104
 /** Lists of expectations by destination; a power of two. */
 export const EXPECTATION_BUCKETS: u32 = 1024
 export const GRE_PAIR_SIZE: u32 = 48
+export const HELPER_PORTS_SIZE: u32 = 65536 / 8
 /** PPTP's pairs of keys at most. */
 export const GRE_PAIRS: u32 = 64
 
@@ -501,6 +502,8 @@ export let helpedAt: u32 = 0
 export let expectationsAt: u32 = 0
 export let expectationIndexAt: u32 = 0
 export let grePairsAt: u32 = 0
+/** A bit for each destination port that a match for helpers asks for. */
+export let helperPortsAt: u32 = 0
 /** Where the extras of one connection, and a tracker's life, are gathered for the host. */
 export let extrasAt: u32 = 0
 export let lifeAt: u32 = 0
@@ -601,6 +604,7 @@ export function layOut(
     expectationsAt = region(u64(expectations + 1) * EXPECTATION_SIZE)
     expectationIndexAt = region(EXPECTATION_BUCKETS * 4)
     grePairsAt = region(GRE_PAIRS * GRE_PAIR_SIZE)
+    helperPortsAt = region(HELPER_PORTS_SIZE)
   }
   return cursor <= 0xffff0000 ? cursor : 0
 }

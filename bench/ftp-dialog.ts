@@ -17,7 +17,8 @@ export function ftpDialog(index: number, takenUp: boolean): readonly Spoken[] {
   exchange(talk, 'EPSV', `229 Entering Extended Passive Mode (|||${port + 1}|)`)
   data({ address: client.address, port: 50002 }, { address: server.address, port: port + 1 })
   transfer(talk, 'RETR linux-6.1.tar.xz', 'Opening BINARY mode data connection for linux-6.1.tar.xz (134728752 bytes).')
-  exchange(talk, `PORT ${dotted(client.address, ',')},${high},${low}`, '200 PORT command successful. Consider using PASV.')
+  const active = `PORT ${dotted(client.address, ',')},${high},${low}`
+  exchange(talk, active, '200 PORT command successful. Consider using PASV.')
   data({ address: server.address, port: 20 }, { address: client.address, port })
   transfer(talk, 'NLST', 'Here comes the directory listing.', 'Directory send OK.')
   exchange(talk, `EPRT |1|${dotted(client.address)}|${port + 1}|`, '200 EPRT command successful. Consider using EPSV.')

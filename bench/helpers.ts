@@ -60,8 +60,9 @@ interface Measured {
 /** The second one without helpers shows how equal two equal trackers measure. */
 const ordinary = () => ({ 'none, again': [], 'all helpers': allHelpers() })
 
-function established(connections: number, packets: number, ftpEvery = 0): Pick<Row, 'established' | 'ftpEvery' | 'make'> {
-  return { established: connections, ftpEvery, make: () => steady({ connections, packets, payload: 64, seed: 1, ftpEvery }) }
+function established(connections: number, packets: number, ftpEvery = 0): Omit<Row, 'name' | 'others'> {
+  const make = () => steady({ connections, packets, payload: 64, seed: 1, ftpEvery })
+  return { established: connections, ftpEvery, make }
 }
 
 /** A helper that looks at nothing: what it takes to hand packets over. */
@@ -123,7 +124,7 @@ function measure(row: Row): Measured[] {
   for (let i = 0; i < (row.ftpEvery ? WARM_SLICES_SPARSE : WARM_SLICES); i += 1) warmUp(all, slices.next())
   const samples = new Map(all.map(({ name }) => [name, [] as number[]]))
   for (let i = 0; i < SLICES; i += 1) {
-    for (const [name, nanoseconds] of timeSlice(turn(all, i), slices.next(), cpuTime)) samples.get(name)!.push(nanoseconds)
+    for (const [name, time] of timeSlice(turn(all, i), slices.next(), cpuTime)) samples.get(name)!.push(time)
   }
   for (const { tracker } of all) tracker.close()
   const base = samples.get(NONE)!
@@ -144,7 +145,8 @@ function warmUp(all: readonly Candidate[], { batches }: Slice): void {
   for (const { name, tracker } of all) {
     for (const batch of batches) {
       const { flags } = tracker.trackBatch(batch)
-      if (flags.subarray(0, batch.count).some((each) => each & VERDICT_DROPPED)) throw new Error(`${name}: drops packets`)
+      const isDropped = flags.subarray(0, batch.count).some((each) => each & VERDICT_DROPPED)
+      if (isDropped) throw new Error(`${name} drops packets`)
     }
   }
 }

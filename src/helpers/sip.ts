@@ -242,10 +242,14 @@ function handle(data: Uint8Array, { packet, table, settings }: Visit): HelperVer
   const [sent, back] = packet.direction === 'original' ? [original, reply] : [reply, original]
   const context = { data, packet, table, settings, from: sent.src, to: sent.dst, peer: back.src }
   if (startsWith(data, 0, STATUS_LINE)) return handleResponse(data, context)
-  const method = METHODS.find(({ name }) => startsWith(data, 0, name) && data[name.length] === SPACE && isLetter(data[name.length + 1]))
+  const method = METHODS.find(({ name }) => isNamed(data, name) && isLetter(data[name.length + 1]))
   if (!method) return 'accept'
   const cseq = headerNumber(data, CSEQ)
   return cseq < 0 ? 'drop' : method.request({ ...context, cseq, code: 0 })
+}
+
+function isNamed(data: Uint8Array, method: string): boolean {
+  return startsWith(data, 0, method) && data[method.length] === SPACE
 }
 
 /** A response is to the method that its CSeq names, one byte behind the number. */

@@ -45,6 +45,20 @@ describe('a helper is assigned', () => {
 })
 
 describe('by match a helper is assigned', () => {
+  test('on all ports of a range and none beside it', () => {
+    const helpers = [{ helper: ftp(), match: { dport: '2100-2121' } }, ...allHelpers()]
+    for (const [dport, name] of [[2099, null], [2100, 'ftp'], [2121, 'ftp'], [2122, null], [6667, 'irc']] as const) {
+      expect(helperOf(helpers, 'tcp', { ...V4, dport })).toBe(name)
+    }
+  })
+
+  test('whatever the destination port, where the match does not ask for it', () => {
+    const bySource = [...allHelpers(), { helper: ftp(), match: { sport: 1000 } }]
+    expect(helperOf(bySource, 'tcp', { ...V4, dport: 50000 })).toBe('ftp')
+    expect(helperOf(bySource, 'tcp', { ...V4, sport: 1001, dport: 50000 })).toBeNull()
+    expect(helperOf([{ helper: ftp(), match: { dport: '0-65535' } }], 'tcp', { ...V4, dport: 50000 })).toBe('ftp')
+  })
+
   test('to connections of its protocols alone', () => {
     const match = { src: '10.0.0.0/8' }
     expect(helperOf([{ helper: ftp(), match }], 'tcp', { ...V4, dport: 2121 })).toBe('ftp')
