@@ -161,6 +161,7 @@ export function layoutFingerprint(): u32 {
   print = mix(print, LABELS_SIZE)
   print = mix(print, HISTORY_SIZE)
   print = mix(print, PROVENANCE_SIZE)
+  print = mix(print, ATTACHED_KNOWN)
   print = mix(print, HELPED_SIZE)
   print = mix(print, EXPECTATION_SIZE)
   print = mix(print, EXPECTATION_BUCKETS)
