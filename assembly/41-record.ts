@@ -32,9 +32,14 @@ export const ENTRY_MADE: u8 = 2
   if (recording) clearRecord(index)
 }
 
+/** Clears what is not overwritten where it counts: entries have status 0 where there are none. */
 function clearRecord(index: u32): void {
+  const zeros = i64x2.splat(0)
   current = recordsAt + index * RECORD_SIZE
-  memory.fill(current, 0, RECORD_SIZE)
+  v128.store(current, zeros)
+  v128.store(current, zeros, 16)
+  store<u64>(current + RECORD_AFTER + offsetof<Entry>('status'), 0)
+  for (let at = current + RECORD_PROVENANCE; at < current + RECORD_SIZE; at += 16) v128.store(at, zeros)
   changetype<Record>(current).packet = packetNumber
 }
 
