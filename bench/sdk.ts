@@ -1,11 +1,12 @@
 /** What the benchmark uses of the package, which it loads as users get it: built. */
 import type { PacketBatch } from '../src/batch.js'
 import type { Helper } from '../src/helpers/helper.js'
-import type { Verdict, VerdictBatch } from '../src/types.js'
+import type { Statistics, Verdict, VerdictBatch } from '../src/types.js'
 
 export interface Tracker {
   trackBatch(batch: PacketBatch): VerdictBatch
   track(bytes: Uint8Array, options: { readonly time: bigint; readonly linkType: 'ethernet' }): Verdict
+  statistics(): Statistics
   close(): void
 }
 
