@@ -152,17 +152,26 @@ export const bitString = (max?: number): PerType => ({
   },
 })
 
-/** SEQUENCE OF, of any size. */
-export const list = (type: PerType): PerType => ({
+/** SEQUENCE OF, of any size; all are read, but no more than the first so many are kept, as Linux has room for no more. */
+export const list = (type: PerType, most = Infinity): PerType => ({
   read(reader) {
     const values: PerValue[] = []
-    for (let left = reader.length(); left > 0 && !reader.failed; left--) values.push(type.read(reader))
+    for (let left = reader.length(); left > 0 && !reader.failed; left--) {
+      const value = type.read(reader)
+      if (values.length < most) values.push(value)
+    }
     return values
   },
 })
 
+/** An OCTET STRING that holds the encoding of a type. */
+export const encoded = (type: PerType): PerType => ({ read: reader => reader.open(type.read) })
+
 /** An addition behind the `...` whose contents nobody asks for. */
 export const UNREAD: PerType = { read: () => true, optional: true }
+
+/** An addition at which Linux stops, content with what it has: only for where nothing that is asked for comes behind. */
+export const STOP: PerType = { read: () => true, optional: true }
 
 /** SEQUENCE; with `additions`, if only empty ones, it has a `...`. Those that are not named are passed over. */
 export function sequence(components: PerFields, additions?: PerFields): PerType {
@@ -191,8 +200,9 @@ function readAdditions(reader: PerReader, fields: readonly Field[], values: Reco
   if (count > MAX_ADDITIONS) reader.fail()
   const present = Array.from({ length: reader.failed ? 0 : count }, () => reader.bits(1) === 1)
   for (let i = 0; i < present.length && !reader.failed; i++) {
-    if (!present[i]) continue
     const field = fields[i]
+    if (field?.read === STOP.read) return
+    if (!present[i]) continue
     const value = reader.open(field?.read ?? UNREAD.read)
     if (field) values[field.name] = value
   }
@@ -212,6 +222,7 @@ export function choice(alternatives: PerFields, additions?: PerFields): PerType 
       const extended = extensible && reader.bits(1) === 1
       const field = extended ? added[reader.bits(7)] : root[reader.below(root.length)]
       if (extended) {
+        if (field?.read === STOP.read) return {}
         const value = reader.open(field?.read ?? UNREAD.read)
         return field ? { [field.name]: value } : {}
       }

@@ -6,7 +6,8 @@ export interface TcpFields {
   readonly ack?: number
   readonly window?: number
   readonly options?: readonly number[]
-  readonly payload?: number
+  /** Bytes, or how many zeros. */
+  readonly payload?: number | Uint8Array
 }
 
 export interface Endpoints {
@@ -22,7 +23,9 @@ const TCP_BITS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, A: 
 export function tcp(at: Endpoints, fields: TcpFields): Uint8Array {
   const options = [...fields.options ?? []]
   while (options.length % 4 !== 0) options.push(0)
-  const segment = new Uint8Array(20 + options.length + (fields.payload ?? 0))
+  const payload = typeof fields.payload === 'object' ? fields.payload : new Uint8Array(fields.payload ?? 0)
+  const segment = new Uint8Array(20 + options.length + payload.length)
+  segment.set(payload, 20 + options.length)
   const view = new DataView(segment.buffer)
   view.setUint16(0, at.sport ?? 0)
   view.setUint16(2, at.dport ?? 0)

@@ -143,6 +143,7 @@ function overlap(a: NewExpectation, b: NewExpectation): boolean {
 function source({ src, srcMask, sport, dst }: NewExpectation): Source {
   const size = addressBytes(dst).length
   const address = src === null ? new Uint8Array(size) : addressBytes(src)
+  if (address.length !== size) throw new Error(`${src} and ${dst} are not of one IP version`)
   const mask = src === null ? new Uint8Array(size) : srcMask ? addressBytes(srcMask) : new Uint8Array(size).fill(255)
   return {
     value: Uint8Array.of(...address, (sport ?? 0) >> 8, (sport ?? 0) & 255),

@@ -262,14 +262,21 @@ export interface RegistrationFields {
   readonly ras?: readonly At[]
   /** timeToLive, seconds */
   readonly ttl?: number
+  /** Nothing follows the timeToLive. */
+  readonly ttlLast?: boolean
 }
 
-export const registrationRequest = ({ calls, ras: own = [], ttl }: RegistrationFields) => ras(3,
-  extended(ttl), bits('000'), SEQUENCE_NUMBER, PROTOCOL, bits('0'), addresses(calls), addresses(own), TERMINAL, VENDOR,
-  additions(undefined, seconds(ttl)))
+/** A timeToLive and, of the later additions, two. */
+const ttlAdditions = ({ ttl, ttlLast }: RegistrationFields, ...later: readonly Piece[]) => ttl === undefined ? all()
+  : additions(undefined, seconds(ttl), ...ttlLast ? [] : [undefined, undefined, undefined, ...later])
 
-export const registrationConfirm = ({ calls, ttl }: RegistrationFields) => ras(4,
-  extended(ttl), bits('000'), SEQUENCE_NUMBER, PROTOCOL, addresses(calls), IDENTIFIER, additions(undefined, seconds(ttl)))
+export const registrationRequest = (fields: RegistrationFields) => ras(3,
+  extended(fields.ttl), bits('000'), SEQUENCE_NUMBER, PROTOCOL, bits('0'), addresses(fields.calls),
+  addresses(fields.ras ?? []), TERMINAL, VENDOR, ttlAdditions(fields, bits('0'), bits('1')))
+
+export const registrationConfirm = (fields: RegistrationFields) => ras(4,
+  extended(fields.ttl), bits('000'), SEQUENCE_NUMBER, PROTOCOL, addresses(fields.calls), IDENTIFIER,
+  ttlAdditions(fields, bits('0'), bits('0 1111')))
 
 export const registrationReject = () => ras(5, bits('0 00'), SEQUENCE_NUMBER, PROTOCOL, bits('0 0000'))
 

@@ -85,18 +85,32 @@ describe('call signalling', () => {
   describe('fast start', () => {
     const both = { fastStart: [channel(5001), channel(5003)] }
     rows(calling, 'client', [
-      ...[...ANSWERS, ['information', information] as const].map(([name, message]) =>
+      ...ANSWERS.map(([name, message]) =>
         [`in ${name}`, call(message(both)), expects(...rtp(5000), ...rtp(5002))] as const),
+      ['in information: Linux does not look at it', call(information(both)), NOTHING],
       ['beside an H.245 address', call(setup({ h245Address: `${A}:4000`, ...both })),
         expects(control(4000), ...rtp(5000), ...rtp(5002))],
       ['a channel of another host is passed over', call(setup({ fastStart: [channel(5001, C), channel(5003)] })),
         expects(...rtp(5002))],
       ['none at all', call(setup({ fastStart: [] })), NOTHING],
+      ['a broken element breaks the message', call(setup({
+        h245Address: `${A}:4000`, fastStart: [channel(5001), Uint8Array.of(0xff)],
+      })), NOTHING],
+      ['so does an empty one', call(setup({ fastStart: [new Uint8Array(0), channel(5003)] })), NOTHING],
+      ['and a last one cut short', call(setup({ fastStart: [channel(5001).slice(0, -3)] })), NOTHING],
+      ['an element cut short is read on into the next one, as Linux does: port 0x1312', call(setup({
+        fastStart: [channel(0x1388).slice(0, -1), channel(5003)],
+      })), expects(...rtp(0x1312), ...rtp(5002))],
     ])
 
-    test('a broken element', () => {
-      const broken = setup({ fastStart: [Uint8Array.of(0xff), channel(5003)] })
-      expect(calling().client(call(broken))).toEqual(expects(...rtp(5002)))
+    test.each([29, 30, 31, 40])('of %i channels no more than 30 are announced', count => {
+      const fastStart = Array.from({ length: count }, (_, i) => channel(5001 + 2 * i))
+      expect(calling().client(call(setup({ fastStart }))).expected).toHaveLength(2 * Math.min(count, 30))
+    })
+
+    test('a broken element behind the thirtieth breaks the message too', () => {
+      const fastStart = [...Array.from({ length: 30 }, (_, i) => channel(5001 + 2 * i)), Uint8Array.of(0xff)]
+      expect(calling().client(call(setup({ fastStart })))).toEqual(NOTHING)
     })
   })
 
@@ -110,7 +124,10 @@ describe('call signalling', () => {
       ['several', call(facility(), [masterSlave(), ...opened, open({ forward: { control: `${A}:5003` } })]),
         expects(...rtp(5000), ...rtp(5002))],
       ['an empty list', call(facility(), []), NOTHING],
-      ['behind a broken one', call(facility(), [Uint8Array.of(0x0f), ...opened]), expects(...rtp(5000))],
+      ['a broken one breaks the message', call(setup({ h245Address: `${A}:4000` }), [...opened, Uint8Array.of(0x0f)]),
+        NOTHING],
+      ['of six the first four', call(setup(), [1, 3, 5, 7, 9, 11].map(n => open({ forward: { control: `${A}:${5000 + n}` } }))),
+        expects(...rtp(5000), ...rtp(5002), ...rtp(5004), ...rtp(5006))],
       ['beside an H.245 address', call(connect({ h245Address: `${A}:4000` }), opened), expects(control(4000), ...rtp(5000))],
     ])
   })
@@ -170,7 +187,8 @@ describe('Q.931', () => {
     ['its first octet alone', tpkt(Uint8Array.of(8)), NOTHING],
     ['nothing in a TPKT', tpkt(new Uint8Array(0)), NOTHING],
     ['an element of one octet (sending complete)', message({ elements: [0xa1] }), expects(control(5000))],
-    ['user information of another kind (protocol discriminator 4)', message({ discriminator: 4 }), NOTHING],
+    ['the protocol discriminator of the user information is not looked at', message({ discriminator: 4 }),
+      expects(control(5000))],
   ])
 })
 
@@ -193,6 +211,29 @@ describe('CVE-2026-23455: the length of a user-user element is checked before it
   test('nothing is read behind a length of 0, where a whole message follows in the same segment', () => {
     const empty = tpkt(q931(user, { length: 0 }))
     expect(calling().client(Uint8Array.of(...empty, ...user, ...user))).toEqual(NOTHING)
+  })
+})
+
+describe('a message that is cut short anywhere is accepted and announces nothing', () => {
+  const asCall = (bytes: Uint8Array) => calling().client(tpkt(q931(bytes)))
+  const fields = { h245Address: `${A}:4000`, fastStart: [channel(5001), channel(5003)] }
+  const [channels, opened] = [{ media: `${A}:5000`, control: `${A}:5003` }, open({ forward: { control: `${A}:5001` } })]
+  test.each<readonly [string, Uint8Array, (bytes: Uint8Array) => Heard]>([
+    ...ANSWERS.map(([name, message]) => [name, userInformation(message(fields)), asCall] as const),
+    ['tunnelled H.245', userInformation(facility(), [opened, opened]), asCall],
+    ['Q.931', q931(userInformation(setup(fields))), bytes => calling().client(tpkt(bytes))],
+    ['openLogicalChannel', open({ forward: channels, reverse: { media: `${A}:5004` } }),
+      bytes => controlling().client(tpkt(bytes))],
+    ['openLogicalChannelAck', openAck({ forward: channels, reverse: { media: `${A}:5004` } }),
+      bytes => controlling().client(tpkt(bytes))],
+    ['T.120', open({ data: 't120', separateStack: `${A}:1503` }), bytes => controlling().client(tpkt(bytes))],
+    ['gatekeeperConfirm', gatekeeperConfirm(`${C}:1719`), bytes => registering().server(bytes)],
+    ['registrationRequest', registrationRequest({ calls: [`${A}:1720`] }), bytes => registering().client(bytes)],
+    ['admissionConfirm', admissionConfirm(`${C}:1720`), bytes => registering().server(bytes)],
+    ['locationConfirm', locationConfirm(`${C}:1720`, `${C}:1719`), bytes => registering().server(bytes)],
+  ])('%s', (_, message, say) => {
+    expect(say(message).expected.length).toBeGreaterThan(0)
+    for (let size = 0; size < message.length; size++) expect([size, say(message.slice(0, size))]).toEqual([size, NOTHING])
   })
 })
 
@@ -238,8 +279,8 @@ describe('TPKT', () => {
     test('so are messages behind that', () => {
       expect(talk(header, join(rest, second))).toEqual(expects(control(5000), control(5002)))
     })
-    test('an empty segment between them does not matter', () => {
-      expect(talk(header, new Uint8Array(0), rest)).toEqual(expects(control(5000)))
+    test('its message is not read behind an empty segment', () => {
+      expect(talk(header, new Uint8Array(0), rest)).toEqual(NOTHING)
     })
     test('the other side\'s next segment is not its message', () => {
       const session = calling()
@@ -254,8 +295,12 @@ describe('TPKT', () => {
     test('a whole message in the next segment is read as one of its own', () => {
       expect(talk(header, second)).toEqual(expects(control(5002)))
     })
-    test('a message of its own does not undo what was announced', () => {
-      expect(talk(header, second, rest)).toEqual(expects(control(5000)))
+    test('a message with a header of its own, or the beginning of one, takes its place', () => {
+      expect(talk(header, second, rest)).toEqual(NOTHING)
+      expect(talk(header, second.slice(0, 20), rest)).toEqual(NOTHING)
+    })
+    test('at the end of a segment with another message it is lost', () => {
+      expect(talk(join(first, second.slice(0, 4)), second.slice(4))).toEqual(NOTHING)
     })
     test('one that announces nothing', () => {
       expect(talk(Uint8Array.of(3, 0, 0, 4), rest)).toEqual(NOTHING)
@@ -336,7 +381,17 @@ describe('H.245', () => {
     ['endSessionCommand', segment(endSession()), NOTHING],
     ['several', segment(masterSlave(), open({ forward: { control: at(5001) } }), open({ forward: { control: at(5003) } })),
       expects(...rtp(5000), ...rtp(5002))],
-    ['behind a broken one', segment(Uint8Array.of(0x0f), open({ forward: { control: at(5001) } })), expects(...rtp(5000))],
+    ['behind a broken one: nothing is read', segment(Uint8Array.of(0x0f), open({ forward: { control: at(5001) } })),
+      NOTHING],
+    ['behind one cut short', segment(open({ forward: { control: at(5003) } }).slice(0, -1),
+      open({ forward: { control: at(5001) } })), NOTHING],
+    ['behind an empty one', segment(new Uint8Array(0), open({ forward: { control: at(5001) } })), NOTHING],
+    ['behind one of a later version whose contents are cut short',
+      segment(Uint8Array.of(0x10, 0x00, 9), open({ forward: { control: at(5001) } })), expects(...rtp(5000))],
+    ['behind one of a version that Linux does not know whose contents are cut short: nothing is read',
+      segment(Uint8Array.of(0x10, 0xa0, 99), open({ forward: { control: at(5001) } })), NOTHING],
+    ['octets behind a message do not matter',
+      segment(Uint8Array.of(...open({ forward: { control: at(5001) } }), 1, 2)), expects(...rtp(5000))],
   ]))
 
   describe('over IPv6', () => rows(() => controlling(OVER_IPV6), 'client', [
@@ -373,6 +428,14 @@ describe('RAS', () => {
       ['at any port', registrationRequest({ calls: [`${A}:5000`] }),
         expects(`tcp ${B} -> ${A}:5000 permanent for Q.931`)],
       ['with a time to live', registrationRequest({ calls: [`${A}:1720`], ttl: 60 }), expects(CALLS)],
+      ['cut short behind its time to live', registrationRequest({ calls: [`${A}:1720`], ttl: 60 }).slice(0, -3),
+        expects(CALLS)],
+      ['with a time to live at its very end, which Linux 6.18 takes for cut short',
+        registrationRequest({ calls: [`${A}:1720`], ttl: 60, ttlLast: true }), NOTHING],
+      ['of ten addresses, the last of which is its own',
+        registrationRequest({ calls: [...Array<string>(9).fill(`${C}:1720`), `${A}:1720`] }), expects(CALLS)],
+      ['an eleventh address is not looked at',
+        registrationRequest({ calls: [...Array<string>(10).fill(`${C}:1720`), `${A}:1720`] }), NOTHING],
       ['its RAS address does not matter', registrationRequest({ calls: [`${A}:1720`], ras: [`${C}:1719`] }), expects(CALLS)],
       ['of another host: nothing', registrationRequest({ calls: [`${C}:1720`] }), NOTHING],
       ['of no address: nothing', registrationRequest({ calls: [] }), NOTHING],
@@ -414,6 +477,8 @@ describe('RAS', () => {
     test.each([
       ['as long as the confirmation says', 60, 90, 90], ['or else the request', 60, undefined, 60],
       ['or else 300 seconds', undefined, undefined, 300], ['also if that is very long', 60, 4_000_000, 4_000_000],
+      ['no longer if that is too long: it is over at once, as 32 bits of ticks have it', 60, 9_000_000, 0],
+      ['and too long by far: it begins anew', 60, 20_000_000, 2_820_130.816],
     ])('keeps its connection %s', (_, request, confirm, seconds) => {
       expect(confirmed(request, confirm).timeouts.get(1)).toBe(seconds)
     })
@@ -426,6 +491,17 @@ describe('RAS', () => {
 
     test('keeps nothing if it lives 0 seconds', () => {
       expect(confirmed(undefined, undefined, withOptions({ defaultRrqTtl: 0 })[0]).timeouts.get(1)).toBeUndefined()
+    })
+
+    test('with a time to live at its very end keeps nothing, as Linux 6.18 takes that for cut short', () => {
+      const session = registering()
+      session.client(registrationRequest({ calls: [`${A}:1720`] }))
+      session.server(registrationConfirm({ calls: [`${B}:1720`], ttl: 90, ttlLast: true }))
+      expect(session.table.timeouts.get(1)).toBeUndefined()
+    })
+
+    test('with a time to live of 2^32 seconds, which is 0, keeps nothing', () => {
+      expect(confirmed(60, 2 ** 32).timeouts.get(1)).toBeUndefined()
     })
 
     test('of whose request nothing was seen keeps nothing', () => {
