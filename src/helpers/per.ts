@@ -152,7 +152,7 @@ export const bitString = (max?: number): PerType => ({
   },
 })
 
-/** SEQUENCE OF, of any size; all are read, but no more than the first so many are kept, as Linux has room for no more. */
+/** SEQUENCE OF, of any size; all are read, the first so many are kept, as Linux has room for no more. */
 export const list = (type: PerType, most = Infinity): PerType => ({
   read(reader) {
     const values: PerValue[] = []
@@ -170,7 +170,7 @@ export const encoded = (type: PerType): PerType => ({ read: reader => reader.ope
 /** An addition behind the `...` whose contents nobody asks for. */
 export const UNREAD: PerType = { read: () => true, optional: true }
 
-/** An addition at which Linux stops, content with what it has: only for where nothing that is asked for comes behind. */
+/** An addition at which Linux stops, content with what it has: only for where nothing of use comes behind. */
 export const STOP: PerType = { read: () => true, optional: true }
 
 /** SEQUENCE; with `additions`, if only empty ones, it has a `...`. Those that are not named are passed over. */

@@ -110,7 +110,10 @@ interface CallMessage {
 }
 
 interface UserInformation {
-  readonly uuPdu: { readonly body: Readonly<Record<string, CallMessage>>, readonly h245Control?: readonly ControlMessage[] }
+  readonly uuPdu: {
+    readonly body: Readonly<Record<string, CallMessage>>
+    readonly h245Control?: readonly ControlMessage[]
+  }
 }
 
 // Q.931

@@ -19,8 +19,8 @@ import { Q931_HELPER } from './q931.js'
 const REQUEST_SEQ_NUM = integer(1, 65535)
 
 /**
- * INTEGER (1..4294967295). Linux 6.18 goes past its octets twice: where as many do not follow in the datagram, the message
- * is broken to it. The largest one, which cannot be, wraps to 0.
+ * INTEGER (1..4294967295). Linux 6.18 goes past its octets twice: where as many do not follow in the datagram, the
+ * message is broken to it. The largest one, which cannot be, wraps to 0.
  */
 const TIME_TO_LIVE: PerType = {
   read(reader) {

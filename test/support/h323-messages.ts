@@ -29,7 +29,8 @@ const PROTOCOL = counted([0, 8, 0x91, 0x4a, 0, 4])
 const GUID = octets(Array.from({ length: 16 }, (_, i) => i))
 /** A terminal: no addition, no other component. */
 const TERMINAL = all(bits('0 000001'), bits('0 0'), bits('0 0'))
-const TERMINAL_WITH_VENDOR = all(bits('0 010001'), bits('0 00'), bits('0'), octets([1, 2]), word(3), bits('0 0'), bits('0 0'))
+const VENDOR = all(bits('0 00'), bits('0'), octets([1, 2]), word(3))
+const TERMINAL_WITH_VENDOR = all(bits('0 010001'), VENDOR, bits('0 0'), bits('0 0'))
 const callIdentifier = all(bits('0'), GUID)
 
 /** What call messages have in common. */
@@ -245,7 +246,6 @@ export const endSession = (): Uint8Array => encode(bits('0 10'), bits('0 101'), 
 const SEQUENCE_NUMBER = word(6)
 /** EndpointIdentifier, GatekeeperIdentifier: BMPString of two characters. */
 const IDENTIFIER = all(number(1, 7), octets([0, 0x61, 0, 0x62]))
-const VENDOR = all(bits('0 00'), bits('0'), octets([1, 2]), word(3))
 const ras = (index: number, ...pieces: readonly Piece[]): Uint8Array => encode(bits('0'), number(index, 5), ...pieces)
 const seconds = (ttl: number | undefined): Piece | undefined => ttl === undefined ? undefined : large(ttl - 1)
 const addresses = (values: readonly (At | 'ipx')[]) =>

@@ -19,7 +19,8 @@ class PerWriter {
 
   get bytes(): Uint8Array {
     this.align()
-    return Uint8Array.from({ length: this.all.length / 8 }, (_, i) => parseInt(this.all.slice(i * 8, i * 8 + 8).join(''), 2))
+    const octet = (i: number) => parseInt(this.all.slice(i * 8, i * 8 + 8).join(''), 2)
+    return Uint8Array.from({ length: this.all.length / 8 }, (_, i) => octet(i))
   }
 }
 

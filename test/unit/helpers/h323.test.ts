@@ -10,6 +10,7 @@ import {
   releaseComplete, requestInProgress, setup, statusInquiry, tpkt, unregistrationConfirm, unregistrationRequest,
   userInformation, type CallBody, type CallFields,
 } from '../../support/h323-messages.js'
+import { encode, number } from '../../support/per-writer.js'
 import { HelpedSession, type Heard, type SessionOptions } from '../../support/helped-session.js'
 
 const A = '192.0.2.1'
@@ -41,6 +42,13 @@ const registering = (options: Change = {}, helper = ras) =>
   new HelpedSession(helper, { client: A, server: B, sport: 1719, ...options })
 const OVER_IPV6 = { family: 6, client: A6, server: B6 } as const
 
+/** A RAS message with so many additions, of which none is there. */
+function withAdditions(message: Uint8Array, count: number): Uint8Array {
+  const extended = Uint8Array.of(...message, ...encode(number(count - 1, 7), number(0, count)))
+  extended[0] |= 2
+  return extended
+}
+
 type Row = readonly [title: string, payload: Uint8Array, answer: Heard]
 
 function rows(start: () => HelpedSession, direction: 'client' | 'server', list: readonly Row[]): void {
@@ -52,6 +60,13 @@ const ANSWERS: readonly (readonly [string, (fields?: CallFields) => CallBody])[]
   ['setup', setup], ['callProceeding', callProceeding], ['connect', connect], ['alerting', alerting],
   ['facility', facility], ['progress', progress],
 ]
+
+test.each([
+  ['RAS', ras, 'udp', [1719], 32], ['Q.931', signalling, 'tcp', [1720], 20], ['H.245', h245Helper, 'tcp', [], 18],
+] as const)('%s announces itself as Linux does', (name, helper, protocol, ports, limit) => {
+  expect([helper.name, helper.protocol, helper.families, helper.ports]).toEqual([name, protocol, [4, 6], ports])
+  expect(helper.classes).toEqual([{ name: 'default', limit, timeout: 240 }])
+})
 
 describe('call signalling', () => {
   describe('the H.245 address', () => {
@@ -66,7 +81,8 @@ describe('call signalling', () => {
       ['none in setup', call(setup()), NOTHING],
       ['none in information', call(information()), NOTHING],
       ['none in releaseComplete', call(releaseComplete()), NOTHING],
-      ['other addresses in setup announce nothing', call(setup({ destination: `${B}:1720`, source: `${A}:1720` })), NOTHING],
+      ['other addresses in setup announce nothing',
+        call(setup({ destination: `${B}:1720`, source: `${A}:1720` })), NOTHING],
       ['not in a message of a later version', call(statusInquiry), NOTHING],
     ])
 
@@ -126,9 +142,11 @@ describe('call signalling', () => {
       ['an empty list', call(facility(), []), NOTHING],
       ['a broken one breaks the message', call(setup({ h245Address: `${A}:4000` }), [...opened, Uint8Array.of(0x0f)]),
         NOTHING],
-      ['of six the first four', call(setup(), [1, 3, 5, 7, 9, 11].map(n => open({ forward: { control: `${A}:${5000 + n}` } }))),
+      ['of six the first four',
+        call(setup(), [1, 3, 5, 7, 9, 11].map(n => open({ forward: { control: `${A}:${5000 + n}` } }))),
         expects(...rtp(5000), ...rtp(5002), ...rtp(5004), ...rtp(5006))],
-      ['beside an H.245 address', call(connect({ h245Address: `${A}:4000` }), opened), expects(control(4000), ...rtp(5000))],
+      ['beside an H.245 address', call(connect({ h245Address: `${A}:4000` }), opened),
+        expects(control(4000), ...rtp(5000))],
     ])
   })
 
@@ -233,7 +251,9 @@ describe('a message that is cut short anywhere is accepted and announces nothing
     ['locationConfirm', locationConfirm(`${C}:1720`, `${C}:1719`), bytes => registering().server(bytes)],
   ])('%s', (_, message, say) => {
     expect(say(message).expected.length).toBeGreaterThan(0)
-    for (let size = 0; size < message.length; size++) expect([size, say(message.slice(0, size))]).toEqual([size, NOTHING])
+    for (let size = 0; size < message.length; size++) {
+      expect([size, say(message.slice(0, size))]).toEqual([size, NOTHING])
+    }
   })
 })
 
@@ -292,6 +312,11 @@ describe('TPKT', () => {
       expect(talk(header, rest.slice(0, -1))).toEqual(NOTHING)
       expect(talk(header, rest.slice(0, -1), rest)).toEqual(NOTHING)
     })
+    test('nor one of which only an element that nobody needs is missing', () => {
+      const all = tpkt(q931(userInformation(setup({ h245Address: `${A}:5000` })), { trailing: [0x28, 1, 0x41] }))
+      expect(talk(all.slice(0, 4), all.slice(4, -1))).toEqual(NOTHING)
+      expect(talk(all.slice(0, 4), all.slice(4))).toEqual(expects(control(5000)))
+    })
     test('a whole message in the next segment is read as one of its own', () => {
       expect(talk(header, second)).toEqual(expects(control(5002)))
     })
@@ -328,7 +353,8 @@ describe('H.245', () => {
       expects(...rtp(5000))],
     ['both channels announce the pair twice', segment(open({ forward: { media: at(5000), control: at(5001) } })),
       expects(...rtp(5000), ...rtp(5000))],
-    ['two pairs', segment(open({ forward: { media: at(5000), control: at(5003) } })), expects(...rtp(5000), ...rtp(5002))],
+    ['two pairs', segment(open({ forward: { media: at(5000), control: at(5003) } })),
+      expects(...rtp(5000), ...rtp(5002))],
     ['port 65535', segment(open({ forward: { control: at(65535) } })), expects(...rtp(65534))],
     ['port 1', segment(open({ forward: { control: at(1) } })), expects(...rtp(0))],
     ['port 0: nothing', segment(open({ forward: { control: at(0) } })), NOTHING],
@@ -376,10 +402,37 @@ describe('H.245', () => {
     ])
   })
 
+  describe('ports that another connection has announced', () => {
+    const opened = segment(open({ forward: { control: at(5001) } }))
+
+    test('drop the segment, and messages behind are not read', () => {
+      const table = new ExpectationTable()
+      controlling({ table }).client(opened)
+      const other = controlling({ table, id: 2, sport: 2001 })
+      expect(other.client(opened)).toEqual(DROP)
+      expect(other.client(Uint8Array.of(...opened, ...segment(open({ forward: { control: at(5003) } }))))).toEqual(DROP)
+    })
+
+    test('if it is the second of the pair, the first is withdrawn', () => {
+      const table = new ExpectationTable()
+      controlling({ table }).client(opened)
+      table.match(17, B, 7000, A, 5000)
+      expect(controlling({ table, id: 2, sport: 2001 }).client(opened).verdict).toBe('drop')
+      expect(table.all.map(one => [one.master, one.dport])).toEqual([[1, 5001]])
+    })
+  })
+
+  test('is read in no segment before ESTABLISHED', () => {
+    const session = controlling()
+    session.established = false
+    expect(session.client(segment(open({ forward: { control: at(5001) } })))).toEqual(NOTHING)
+  })
+
   describe('other messages', () => rows(controlling, 'client', [
     ['masterSlaveDetermination', segment(masterSlave()), NOTHING],
     ['endSessionCommand', segment(endSession()), NOTHING],
-    ['several', segment(masterSlave(), open({ forward: { control: at(5001) } }), open({ forward: { control: at(5003) } })),
+    ['several',
+      segment(masterSlave(), open({ forward: { control: at(5001) } }), open({ forward: { control: at(5003) } })),
       expects(...rtp(5000), ...rtp(5002))],
     ['behind a broken one: nothing is read', segment(Uint8Array.of(0x0f), open({ forward: { control: at(5001) } })),
       NOTHING],
@@ -389,7 +442,11 @@ describe('H.245', () => {
     ['behind one of a later version whose contents are cut short',
       segment(Uint8Array.of(0x10, 0x00, 9), open({ forward: { control: at(5001) } })), expects(...rtp(5000))],
     ['behind one of a version that Linux does not know whose contents are cut short: nothing is read',
-      segment(Uint8Array.of(0x10, 0xa0, 99), open({ forward: { control: at(5001) } })), NOTHING],
+      segment(Uint8Array.of(0x10, 0x80, 99), open({ forward: { control: at(5001) } })), NOTHING],
+    ['behind a response of a later version whose contents are cut short',
+      segment(Uint8Array.of(0x30, 0x80, 9), open({ forward: { control: at(5001) } })), expects(...rtp(5000))],
+    ['behind a response of a version that Linux does not know whose contents are cut short: nothing is read',
+      segment(Uint8Array.of(0x30, 0xa0, 99), open({ forward: { control: at(5001) } })), NOTHING],
     ['octets behind a message do not matter',
       segment(Uint8Array.of(...open({ forward: { control: at(5001) } }), 1, 2)), expects(...rtp(5000))],
   ]))
@@ -399,7 +456,8 @@ describe('H.245', () => {
       expects(`udp ${B6} -> ${A6}:5000`, `udp ${B6} -> ${A6}:5001`)],
     ['an acknowledged channel', segment(openAck({ forward: { media: `[${A6}]:5000` } })),
       expects(`udp ${B6} -> ${A6}:5000`, `udp ${B6} -> ${A6}:5001`)],
-    ['T.120', segment(open({ data: 't120', separateStack: `[${A6}]:1503` })), expects(`tcp ${B6} -> ${A6}:1503 permanent`)],
+    ['T.120', segment(open({ data: 't120', separateStack: `[${A6}]:1503` })),
+      expects(`tcp ${B6} -> ${A6}:1503 permanent`)],
     ['another host: nothing', segment(open({ forward: { control: `[${C6}]:5001` } })), NOTHING],
     ['IPv4: nothing', segment(open({ forward: { control: at(5001) } })), NOTHING],
   ]))
@@ -415,6 +473,10 @@ describe('RAS', () => {
       ['is at another port', gatekeeperConfirm(`${B}:1720`), expects(`udp ${A} -> ${B}:1720 for RAS`)],
       ['is another host', gatekeeperConfirm(`${C}:1719`), expects(`udp ${A} -> ${C}:1719 for RAS`)],
       ['is at port 0', gatekeeperConfirm(`${C}:0`), expects(`udp ${A} -> ${C}:0 for RAS`)],
+      ['says more in 32 additions', withAdditions(gatekeeperConfirm(`${C}:1719`), 32),
+        expects(`udp ${A} -> ${C}:1719 for RAS`)],
+      ['says more in 33 additions, which is too much for Linux',
+        withAdditions(gatekeeperConfirm(`${C}:1719`), 33), NOTHING],
       ['has an address of IPv6', gatekeeperConfirm(`[${C6}]:1719`), NOTHING],
     ])
     test('by a connection that was announced itself announces no other', () => {
@@ -436,7 +498,8 @@ describe('RAS', () => {
         registrationRequest({ calls: [...Array<string>(9).fill(`${C}:1720`), `${A}:1720`] }), expects(CALLS)],
       ['an eleventh address is not looked at',
         registrationRequest({ calls: [...Array<string>(10).fill(`${C}:1720`), `${A}:1720`] }), NOTHING],
-      ['its RAS address does not matter', registrationRequest({ calls: [`${A}:1720`], ras: [`${C}:1719`] }), expects(CALLS)],
+      ['its RAS address does not matter', registrationRequest({ calls: [`${A}:1720`], ras: [`${C}:1719`] }),
+        expects(CALLS)],
       ['of another host: nothing', registrationRequest({ calls: [`${C}:1720`] }), NOTHING],
       ['of no address: nothing', registrationRequest({ calls: [] }), NOTHING],
       ['of port 0: nothing', registrationRequest({ calls: [`${A}:0`] }), NOTHING],
@@ -617,7 +680,8 @@ describe('RAS', () => {
       ['a gatekeeper', gatekeeperConfirm(`[${C6}]:1719`), expects(`udp ${A6} -> ${C6}:1719 for RAS`)],
       ['an admission', admissionConfirm(`[${C6}]:1720`), expects(`tcp ${A6} -> ${C6}:1720 permanent for Q.931`)],
       ['an admission in IPv4: nothing', admissionConfirm(`${C}:1720`), NOTHING],
-      ['a location', locationConfirm(`[${C6}]:1720`, `[${C6}]:1719`), expects(`tcp ${A6} -> ${C6}:1720 permanent for Q.931`)],
+      ['a location', locationConfirm(`[${C6}]:1720`, `[${C6}]:1719`),
+        expects(`tcp ${A6} -> ${C6}:1720 permanent for Q.931`)],
     ])
   })
 

@@ -94,12 +94,15 @@ describe('an outgoing call', () => rows([
   ['asked for by the server: nothing', [...SESSION, [call(77)], [answer(88, 77)]], NOTHING],
   ['asked for again, then answered again', [...TALKING, call(77), [answer(88, 77)]], expects(77, 88)],
   ['answered after the client has cleared it: nothing', [...CALLING, CLEAR, [answer(88, 77)]], NOTHING],
+  ['asked for before the session is confirmed: nothing', [START, call(77), [started()], [answer(88, 77)]], NOTHING],
+  ['that is cleared in a session not yet confirmed is not cleared',
+    [...CALLING, STOP, [stopped()], START, CLEAR, [started()], [answer(88, 77)]], expects(77, 88)],
   ['asked for anew after it was cleared', [...CALLING, CLEAR, call(78), [answer(88, 78)]], expects(78, 88)],
   ['is not disturbed by echoes, link info and a WAN error',
-    [...CALLING, message(5, [1, 2]), [message(6, [1, 2])], [message(5)], message(6), LINK_INFO, [LINK_INFO], [WAN_ERROR],
-      [answer(88, 77)]], expects(77, 88)],
-  ['is not disturbed by messages of no known type', [...CALLING, message(0), message(16), [message(99)], [answer(88, 77)]],
-    expects(77, 88)],
+    [...CALLING, message(5, [1, 2]), [message(6, [1, 2])], [message(5)], message(6), LINK_INFO, [LINK_INFO],
+      [WAN_ERROR], [answer(88, 77)]], expects(77, 88)],
+  ['is not disturbed by messages of no known type',
+    [...CALLING, message(0), message(16), [message(99)], [answer(88, 77)]], expects(77, 88)],
 ]))
 
 describe('the session that a call needs', () => rows([
@@ -118,11 +121,12 @@ describe('the session that a call needs', () => rows([
     [...SESSION, STOP, [started()], call(77), [answer(88, 77)]], NOTHING],
   ['was stopped', [...SESSION, STOP, [stopped()], call(77), [answer(88, 77)]], NOTHING],
   ['was stopped and asked for again', [...SESSION, STOP, [stopped()], ...CALLING, [answer(88, 77)]], expects(77, 88)],
-  ['could not be stopped, and cannot be asked for again', [...SESSION, STOP, [stopped(2)], ...CALLING, [answer(88, 77)]],
-    NOTHING],
+  ['could not be stopped, and cannot be asked for again',
+    [...SESSION, STOP, [stopped(2)], ...CALLING, [answer(88, 77)]], NOTHING],
   ['was "stopped" by an answer to nothing', [...SESSION, [stopped()], call(77), [answer(88, 77)]], expects(77, 88)],
   ['was "stopped" by the server\'s request', [...SESSION, [STOP], call(77), [answer(88, 77)]], expects(77, 88)],
-  ['was refused, and that was "stopped"', [START, [started(2)], [stopped()], ...CALLING, [answer(88, 77)]], expects(77, 88)],
+  ['was refused, and that was "stopped"',
+    [START, [started(2)], [stopped()], ...CALLING, [answer(88, 77)]], expects(77, 88)],
 ]))
 
 describe('an incoming call', () => rows([
@@ -140,6 +144,8 @@ describe('an incoming call', () => rows([
   ['accepted unasked: nothing', [...SESSION, incomingReply(77, 0), [connected(77)]], NOTHING],
   ['accepted again after it was connected: nothing changes',
     [...CALLED, [connected(77)], incomingReply(78, 88), [connected(77)]], expects(77, 88)],
+  ['before the session is confirmed: nothing',
+    [START, [incoming(88)], [started()], incomingReply(77, 88), [connected(77)]], NOTHING],
   ['without a session: nothing', [[incoming(88)], incomingReply(77, 88), [connected(77)]], NOTHING],
   ['cleared before it is connected: nothing', [...CALLED, CLEAR, [connected(77)]], NOTHING],
   ['in a session that is to be stopped: nothing', [...CALLED, STOP, [connected(77)]], NOTHING],
@@ -156,8 +162,10 @@ describe('a message', () => {
     ['behind another in one segment: ignored', last(Uint8Array.of(...message(5), ...whole)), NOTHING],
     ['before another in one segment', last(Uint8Array.of(...whole, ...message(5))), expects(77, 88)],
     ['behind an octet: ignored', last(Uint8Array.of(0, ...whole)), NOTHING],
-    ['whose length field is 0: it is not looked at', last(message(8, [88, 77, high(1)], { length: 0 })), expects(77, 88)],
-    ['whose length field is too large: likewise', last(message(8, [88, 77, high(1)], { length: 65535 })), expects(77, 88)],
+    ['whose length field is 0: it is not looked at', last(message(8, [88, 77, high(1)], { length: 0 })),
+      expects(77, 88)],
+    ['whose length field is too large: likewise', last(message(8, [88, 77, high(1)], { length: 65535 })),
+      expects(77, 88)],
     ['of packet type 2: ignored', last(message(8, [88, 77, high(1)], { packetType: 2 })), NOTHING],
     ['with another cookie: ignored', last(message(8, [88, 77, high(1)], { cookie: 0x1a2b3c4e })), NOTHING],
     ['of headers alone: ignored', last(whole.slice(0, 12)), NOTHING],
@@ -173,8 +181,8 @@ describe('a message', () => {
   })
 
   test.each([
-    [1, 144], [2, 144], [3, 4], [4, 4], [5, 0], [6, 0], [7, 156], [8, 20], [9, 208], [10, 12], [11, 16], [12, 4], [13, 136],
-    [14, 28], [15, 12],
+    [1, 144], [2, 144], [3, 4], [4, 4], [5, 0], [6, 0], [7, 156], [8, 20], [9, 208], [10, 12], [11, 16], [12, 4],
+    [13, 136], [14, 28], [15, 12],
   ])('of type %i needs %i octets behind its headers', (type, least) => {
     // Each conversation in which the type matters ends with a message whose effect shows that it was read.
     const cut = (bytes: Uint8Array, size: number) => bytes.slice(0, 12 + size)
@@ -192,7 +200,10 @@ describe('a message', () => {
       13: size => [...CALLING, [cut(disconnected(77), size)], [answer(88, 77)]],
     }
     const conversation = conversations[type]
-    if (!conversation) return expect(play(open(), [...CALLING, [message(type)], [answer(88, 77)]])).toEqual(expects(77, 88))
+    if (!conversation) {
+      expect(play(open(), [...CALLING, [message(type)], [answer(88, 77)]])).toEqual(expects(77, 88))
+      return
+    }
     // Stop, clear and disconnect take something away when they are read; the others make it possible.
     const [read, ignored] = [3, 12, 13].includes(type) ? [NOTHING, expects(77, 88)] : [expects(77, 88), NOTHING]
     expect(play(open(), conversation(least))).toEqual(read)
@@ -299,6 +310,12 @@ describe('the end of a call', () => {
   })
 })
 
+test('it announces itself as Linux does', () => {
+  const { name, protocol, families, ports, classes } = pptp()
+  expect([name, protocol, families, ports]).toEqual(['pptp', 'tcp', [4], [1723]])
+  expect(classes).toEqual([{ name: '', limit: 2, timeout: 300 }])
+})
+
 describe('the state of a connection', () => {
   test('is plain JSON', () => {
     const { state } = open()
@@ -317,7 +334,8 @@ describe('in a tracker', () => {
   const SECOND = 1_000_000_000n
   const at = { src: A, dst: B, sport: 1000, dport: 1723 }
   const back = { src: B, dst: A, sport: 1723, dport: 1000 }
-  const data = (from: string, to: string, id: number) => gre({ src: from, dst: to }, 0x3001, 0x880b, [0, 4, id >> 8, id & 255, 0, 0, 0, 1])
+  const data = (from: string, to: string, id: number) =>
+    gre({ src: from, dst: to }, 0x3001, 0x880b, [0, 4, id >> 8, id & 255, 0, 0, 0, 1])
 
   function talking(messages: readonly Said[] = TALKING) {
     const tracker = createTracker({ maxConnections: 64, hashSeed: 1, helpers: [pptp()] })
@@ -381,7 +399,9 @@ describe('in a tracker', () => {
   })
 })
 
-test.each([['ports', { ports: [0] }], ['ports', { ports: 1723 }], ['port', { port: 1723 }]])('a bad %s is refused', (name, options) => {
+test.each([
+  ['ports', { ports: [0] }], ['ports', { ports: 1723 }], ['port', { port: 1723 }],
+])('a bad %s is refused', (name, options) => {
   expect(() => pptp(options as PptpOptions)).toThrow(expect.objectContaining({ code: 'invalid-argument' }))
   expect(() => pptp(options as PptpOptions)).toThrow(name)
 })
