@@ -7,9 +7,10 @@
 import { TCP, UDP, endpoint, tuplesOf, type Endpoint, type IpAddress } from './h225.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict, NewExpectation } from './helper.js'
 import {
-  BOOLEAN, NULL, UNREAD, VARIABLE, choice, decode, integer, list, octets, optional, sequence, text, type PerType,
+  BOOLEAN, NULL, STOP, UNREAD, VARIABLE, choice, decode, integer, list, octets, optional, sequence, text,
+  type PerType,
 } from './per.js'
-import { eachMessage, tpktState, type TpktState } from './tpkt.js'
+import { eachMessage, tpktState, type MessageVerdict, type TpktState } from './tpkt.js'
 
 const BYTE = integer(0, 255)
 const WORD = integer(0, 65535)
@@ -220,7 +221,7 @@ export const openLogicalChannel = sequence({
       h223: h223LogicalChannelParameters, v76: v76LogicalChannelParameters,
     }, { h2250: h2250LogicalChannelParameters })),
   }, {})),
-}, { separateStack: networkAccessParameters })
+}, { separateStack: networkAccessParameters, encryptionSync: STOP })
 
 const openLogicalChannelAck = sequence({
   forwardLogicalChannelNumber: CHANNEL,
@@ -232,15 +233,19 @@ const openLogicalChannelAck = sequence({
 }, {
   separateStack: networkAccessParameters,
   forwardMultiplexAckParameters: choice({ h2250: h2250LogicalChannelAckParameters }, {}),
+  encryptionSync: STOP,
 })
 
 /** The first so many alternatives, of which only one is read. */
 const oneOf = (count: number, index: number, name: string, type: PerType) => Object.fromEntries(
   Array.from({ length: count }, (_, i) => i === index ? [name, type] : [`other${i}`, UNREAD]))
 
-const controlMessage = choice({
-  request: choice(oneOf(11, 3, 'openLogicalChannel', openLogicalChannel), {}),
-  response: choice(oneOf(19, 5, 'openLogicalChannelAck', openLogicalChannelAck), {}),
+/** So many additions, of which none is read. */
+const noneOf = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`added${i}`, STOP]))
+
+export const controlMessage = choice({
+  request: choice(oneOf(11, 3, 'openLogicalChannel', openLogicalChannel), noneOf(4)),
+  response: choice(oneOf(19, 5, 'openLogicalChannelAck', openLogicalChannelAck), noneOf(5)),
   command: UNREAD,
   indication: UNREAD,
 }, {})
@@ -277,18 +282,23 @@ interface OpenLogicalChannelAck {
   readonly separateStack?: SeparateStack
 }
 
-interface ControlMessage {
+export interface ControlMessage {
   readonly request?: { readonly openLogicalChannel?: OpenLogicalChannel }
   readonly response?: { readonly openLogicalChannelAck?: OpenLogicalChannelAck }
 }
 
 // What they announce
 
-/** Announces what a control message opens. `drop` where an announcement is refused; a message out of order is let be. */
-export function inspectControl(bytes: Uint8Array, packet: HelperPacket, table: HelperTable): HelperVerdict {
+/** Announces what a control message opens. `broken` for what is not one: Linux then leaves the segment. */
+function inspectControl(bytes: Uint8Array, packet: HelperPacket, table: HelperTable): MessageVerdict {
   const message = decode<ControlMessage>(controlMessage, bytes)
-  const open = message?.request?.openLogicalChannel
-  const acknowledgement = message?.response?.openLogicalChannelAck
+  return message ? announceOpened(message, packet, table) : 'broken'
+}
+
+/** What a control message opens, also one that is tunnelled in call signalling. */
+export function announceOpened(message: ControlMessage, packet: HelperPacket, table: HelperTable): HelperVerdict {
+  const open = message.request?.openLogicalChannel
+  const acknowledgement = message.response?.openLogicalChannelAck
   if (open) return announceChannel(open, packet, table)
   if (acknowledgement) return announceAcknowledged(acknowledgement, packet, table)
   return 'accept'

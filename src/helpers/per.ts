@@ -43,6 +43,11 @@ export class PerReader {
     else this.fail()
   }
 
+  /** So many octets must follow. */
+  wants(octets: number): void {
+    if (!this.has(octets * 8)) this.fail()
+  }
+
   align(): void {
     this.bit = this.bit + 7 & ~7
   }
@@ -70,10 +75,9 @@ export class PerReader {
 
   /**
    * Reads an open type with `read`, then goes on behind it. Like Linux, `read` may see what follows the open type: its
-   * length must be there, but does not confine its contents; and Linux wants two octets there for the length itself.
+   * length must be there, but does not confine its contents.
    */
   open(read: Read): PerValue {
-    if (!this.has(16)) return this.fail()
     const length = this.length() * 8
     const start = this.bit
     if (!this.has(length)) return this.fail()
@@ -101,22 +105,19 @@ interface Field {
   readonly name: string
   readonly read: Read
   readonly optional: boolean
-  readonly isLast: boolean
 }
 
 /** An ASN.1 type: how it is read. */
 export interface PerType {
   readonly read: Read
   readonly optional?: boolean
-  /** With it, nothing more of the message is read. */
-  readonly isLast?: boolean
 }
 
 /** Components of a SEQUENCE or alternatives of a CHOICE, in the standard's order. */
 export type PerFields = Readonly<Record<string, PerType>>
 
 const fieldsOf = (fields: PerFields): readonly Field[] =>
-  Object.entries(fields).map(([name, { read, optional = false, isLast = false }]) => ({ name, read, optional, isLast }))
+  Object.entries(fields).map(([name, type]) => ({ name, read: type.read, optional: type.optional ?? false }))
 
 /** A component that may be left out. */
 export const optional = (type: PerType): PerType => ({ read: type.read, optional: true })
@@ -126,19 +127,6 @@ export const BOOLEAN: PerType = { read: reader => reader.bits(1) === 1 }
 
 /** INTEGER (min..max) */
 export const integer = (min: number, max: number): PerType => ({ read: reader => reader.below(max - min + 1) + min })
-
-/**
- * INTEGER (min..4294967295) of an open type, as Linux reads it where it wants the value: it passes over its octets twice,
- * so that as many must follow.
- */
-export const wideInteger = (min: number): PerType => ({
-  read(reader) {
-    const octets = reader.bits(2) + 1
-    const value = reader.number(octets) + min
-    reader.octets(octets)
-    return value
-  },
-})
 
 /** An INTEGER without bounds, an OBJECT IDENTIFIER or an OCTET STRING of any size: a length and octets. */
 export const VARIABLE: PerType = { read: reader => reader.octets(reader.length()) }
@@ -169,20 +157,26 @@ export const bitString = (max?: number): PerType => ({
   },
 })
 
-/** SEQUENCE OF, of any size. */
-export const list = (type: PerType): PerType => ({
+/** SEQUENCE OF, of any size; all are read, the first so many are kept, as Linux has room for no more. */
+export const list = (type: PerType, most = Infinity): PerType => ({
   read(reader) {
     const values: PerValue[] = []
-    for (let left = reader.length(); left > 0 && !reader.failed; left--) values.push(type.read(reader))
+    for (let left = reader.length(); left > 0 && !reader.failed; left--) {
+      const value = type.read(reader)
+      if (values.length < most) values.push(value)
+    }
     return values
   },
 })
 
+/** An OCTET STRING that holds the encoding of a type. */
+export const encoded = (type: PerType): PerType => ({ read: reader => reader.open(type.read) })
+
 /** An addition behind the `...` whose contents nobody asks for. */
 export const UNREAD: PerType = { read: () => true, optional: true }
 
-/** An addition with which Linux stops reading the message: what follows, and its own octets, need not be there. */
-export const LAST: PerType = { read: () => true, optional: true, isLast: true }
+/** An addition at which Linux stops, content with what it has: only for where nothing of use comes behind. */
+export const STOP: PerType = { read: () => true, optional: true }
 
 /** SEQUENCE; with `additions`, if only empty ones, it has a `...`. Those that are not named are passed over. */
 export function sequence(components: PerFields, additions?: PerFields): PerType {
@@ -211,9 +205,10 @@ function readAdditions(reader: PerReader, fields: readonly Field[], values: Reco
   if (count > MAX_ADDITIONS) reader.fail()
   const present = Array.from({ length: reader.failed ? 0 : count }, () => reader.bits(1) === 1)
   for (let i = 0; i < present.length && !reader.failed; i++) {
-    if (!present[i]) continue
     const field = fields[i]
-    if (field?.isLast) return
+    if (field?.read === STOP.read) return
+    if (!present[i]) continue
+    reader.wants(2) // Linux does for the length alone, though it may have one octet
     const value = reader.open(field?.read ?? UNREAD.read)
     if (field) values[field.name] = value
   }
@@ -233,6 +228,7 @@ export function choice(alternatives: PerFields, additions?: PerFields): PerType 
       const extended = extensible && reader.bits(1) === 1
       const field = extended ? added[reader.bits(7)] : root[reader.below(root.length)]
       if (extended) {
+        if (field?.read === STOP.read) return {}
         const value = reader.open(field?.read ?? UNREAD.read)
         return field ? { [field.name]: value } : {}
       }

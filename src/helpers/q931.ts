@@ -9,16 +9,21 @@ import {
   cryptoToken, endpoint, endpointType, h245Security, nonStandardParameter, qseriesOptions, transportAddress, tuplesOf,
   type TransportAddress,
 } from './h225.js'
-import { announceChannel, h245Helper, inspectControl, openLogicalChannel, toSender, type OpenLogicalChannel } from './h245.js'
+import {
+  announceChannel, announceOpened, controlMessage, h245Helper, openLogicalChannel, toSender, type ControlMessage,
+  type OpenLogicalChannel,
+} from './h245.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict } from './helper.js'
 import {
-  BOOLEAN, NULL, UNREAD, VARIABLE, choice, decode, integer, list, octets, optional, sequence,
+  BOOLEAN, NULL, UNREAD, choice, decode, encoded, integer, list, octets, optional, sequence,
 } from './per.js'
 import { eachMessage, tpktState, type MessageVerdict, type TpktState } from './tpkt.js'
 
 // H.225.0 messages
 
-const fastStart = list(VARIABLE)
+/** They are read with the message: if one of them is broken, the message is. */
+const fastStart = list(encoded(openLogicalChannel), 30)
+const h245Control = list(encoded(controlMessage), 4)
 
 const setup = sequence({
   protocolIdentifier: PROTOCOL_IDENTIFIER,
@@ -51,9 +56,8 @@ const connect = sequence({
   conferenceID: CONFERENCE_IDENTIFIER,
 }, answerAdditions)
 
-const information = sequence({ protocolIdentifier: PROTOCOL_IDENTIFIER }, {
-  callIdentifier: UNREAD, tokens: UNREAD, cryptoTokens: UNREAD, fastStart,
-})
+/** Linux does not look at its fastStart. */
+const information = sequence({ protocolIdentifier: PROTOCOL_IDENTIFIER }, {})
 
 const nulls = (...names: string[]) => Object.fromEntries(names.map(name => [name, NULL]))
 
@@ -92,7 +96,7 @@ const userInformation = sequence({
       setup, callProceeding: answer, connect, alerting: answer, information, releaseComplete, facility,
     }, { progress }),
     nonStandardData: optional(nonStandardParameter),
-  }, { h4501SupplementaryService: UNREAD, h245Tunneling: UNREAD, h245Control: list(VARIABLE) }),
+  }, { h4501SupplementaryService: UNREAD, h245Tunneling: UNREAD, h245Control }),
   userData: optional(sequence({ protocolDiscriminator: integer(0, 255), userInformation: octets(1, 131) }, {})),
 }, {})
 
@@ -100,20 +104,22 @@ const userInformation = sequence({
 
 interface CallMessage {
   readonly h245Address?: TransportAddress
-  readonly fastStart?: readonly Uint8Array[]
+  readonly fastStart?: readonly OpenLogicalChannel[]
   readonly alternativeAddress?: TransportAddress
   readonly reason?: { readonly callForwarded?: true }
 }
 
 interface UserInformation {
-  readonly uuPdu: { readonly body: Readonly<Record<string, CallMessage>>, readonly h245Control?: readonly Uint8Array[] }
+  readonly uuPdu: {
+    readonly body: Readonly<Record<string, CallMessage>>
+    readonly h245Control?: readonly ControlMessage[]
+  }
 }
 
 // Q.931
 
-/** Protocol discriminators of Q.931 (section 4.2) and of X.208/X.209 coded user information (4.5.30). */
+/** Protocol discriminator of Q.931 (section 4.2). */
 const Q931 = 8
-const ASN1 = 5
 const USER_USER = 0x7e
 
 /** What a Q.931 message carries for H.323; `null` where it is not there or broken. */
@@ -127,12 +133,15 @@ function readQ931(message: Uint8Array): UserInformation | null {
   return userUser(message, at)
 }
 
-/** A user-user element; its length has two octets in H.225.0 and counts the discriminator. */
+/**
+ * A user-user element; its length has two octets in H.225.0 and counts the discriminator, at which Linux does not look.
+ * The length may be 0, so it is checked before that octet is taken off it (CVE-2026-23455).
+ */
 function userUser(message: Uint8Array, at: number): UserInformation | null {
   if (at + 4 > message.length) return null
   const length = message[at + 1] << 8 | message[at + 2]
   const start = at + 3
-  if (length < 1 || length > message.length - start || message[start] !== ASN1) return null
+  if (length < 1 || length > message.length - start) return null
   return decode(userInformation, message, start + 1, start + length)
 }
 
@@ -151,7 +160,7 @@ function inspectCall(
     if (announceCall(name, call, packet, table, filter) === 'drop') return 'drop'
   }
   for (const control of message.uuPdu.h245Control ?? []) {
-    if (inspectControl(control, packet, table) === 'drop') return 'drop'
+    if (announceOpened(control, packet, table) === 'drop') return 'drop'
   }
   return 'accept'
 }
@@ -161,9 +170,8 @@ function announceCall(
 ): HelperVerdict {
   if (name === 'facility' && call.reason?.callForwarded) return announceForwarded(call.alternativeAddress, packet, table, filter)
   if (announceControl(call.h245Address, packet, table) === 'drop') return 'drop'
-  for (const element of call.fastStart ?? []) {
-    const open = decode<OpenLogicalChannel>(openLogicalChannel, element)
-    if (open && announceChannel(open, packet, table) === 'drop') return 'drop'
+  for (const open of call.fastStart ?? []) {
+    if (announceChannel(open, packet, table) === 'drop') return 'drop'
   }
   return 'accept'
 }

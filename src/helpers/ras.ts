@@ -9,13 +9,29 @@ import {
 } from './h225.js'
 import { toSender } from './h245.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict } from './helper.js'
-import { BOOLEAN, LAST, NULL, UNREAD, choice, decode, integer, list, optional, sequence, wideInteger, type PerFields } from './per.js'
+import {
+  BOOLEAN, NULL, STOP, UNREAD, choice, decode, integer, list, optional, sequence, type PerFields, type PerType,
+} from './per.js'
 import { Q931_HELPER } from './q931.js'
 
 // Messages
 
 const REQUEST_SEQ_NUM = integer(1, 65535)
-const TIME_TO_LIVE = wideInteger(1)
+
+/**
+ * INTEGER (1..4294967295). Linux 6.18 goes past its octets twice: where as many do not follow in the datagram, the
+ * message is broken to it. The largest one, which cannot be, wraps to 0.
+ */
+const TIME_TO_LIVE: PerType = {
+  read(reader) {
+    const octets = reader.bits(2) + 1
+    const seconds = reader.number(octets) + 1 >>> 0
+    reader.octets(octets)
+    return seconds
+  },
+}
+
+const callSignalAddresses = list(transportAddress, 10)
 
 const gatekeeperConfirm = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
@@ -23,38 +39,38 @@ const gatekeeperConfirm = sequence({
   nonStandardData: optional(nonStandardParameter),
   gatekeeperIdentifier: optional(GATEKEEPER_IDENTIFIER),
   rasAddress: transportAddress,
-}, {})
+}, { added: STOP })
 
 const registrationRequest = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
   protocolIdentifier: PROTOCOL_IDENTIFIER,
   nonStandardData: optional(nonStandardParameter),
   discoveryComplete: BOOLEAN,
-  callSignalAddress: list(transportAddress),
+  callSignalAddress: callSignalAddresses,
   rasAddress: list(transportAddress),
   terminalType: endpointType,
   terminalAlias: optional(list(aliasAddress)),
   gatekeeperIdentifier: optional(GATEKEEPER_IDENTIFIER),
   endpointVendor: vendorIdentifier,
-}, { alternateEndpoints: UNREAD, timeToLive: TIME_TO_LIVE, tokens: LAST })
+}, { alternateEndpoints: UNREAD, timeToLive: TIME_TO_LIVE, tokens: STOP })
 
 const registrationConfirm = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
   protocolIdentifier: PROTOCOL_IDENTIFIER,
   nonStandardData: optional(nonStandardParameter),
-  callSignalAddress: list(transportAddress),
+  callSignalAddress: callSignalAddresses,
   terminalAlias: optional(list(aliasAddress)),
   gatekeeperIdentifier: optional(GATEKEEPER_IDENTIFIER),
   endpointIdentifier: ENDPOINT_IDENTIFIER,
-}, { alternateGatekeeper: UNREAD, timeToLive: TIME_TO_LIVE, tokens: LAST })
+}, { alternateGatekeeper: UNREAD, timeToLive: TIME_TO_LIVE, tokens: STOP })
 
 const unregistrationRequest = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
-  callSignalAddress: list(transportAddress),
+  callSignalAddress: callSignalAddresses,
   endpointAlias: optional(list(aliasAddress)),
   nonStandardData: optional(nonStandardParameter),
   endpointIdentifier: optional(ENDPOINT_IDENTIFIER),
-}, {})
+}, { added: STOP })
 
 const admissionConfirm = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
@@ -63,14 +79,14 @@ const admissionConfirm = sequence({
   destCallSignalAddress: transportAddress,
   irrFrequency: optional(integer(1, 65535)),
   nonStandardData: optional(nonStandardParameter),
-}, {})
+}, { added: STOP })
 
 const locationConfirm = sequence({
   requestSeqNum: REQUEST_SEQ_NUM,
   callSignalAddress: transportAddress,
   rasAddress: transportAddress,
   nonStandardData: optional(nonStandardParameter),
-}, {})
+}, { added: STOP })
 
 /** The 25 messages before the `...`; those that announce nothing are not read. */
 const messages: PerFields = {
@@ -117,6 +133,9 @@ type Ras = HelperPacket<RasState>
 
 export const RAS_HELPER = 'RAS'
 
+/** Linux counts time in 32 bits of ticks, mostly 250 a second: a time to live above 17179869 seconds begins anew. */
+const TICKS = 250
+
 /** Seconds that an endpoint has for the answer to its unregistration. */
 const UNREGISTRATION_TIMEOUT = 30
 
@@ -160,13 +179,14 @@ function registered(confirm: Registration, packet: Ras, table: HelperTable): Hel
   const { state, direction } = packet
   state.timeToLive = confirm.timeToLive ?? state.timeToLive
   if (state.timeToLive === 0) return 'accept'
-  table.setTimeout(state.timeToLive)
+  const ticks = state.timeToLive * TICKS % 2 ** 32
+  // What is half of all ticks away or more is past.
+  table.setTimeout(ticks < 2 ** 31 ? ticks / TICKS : 0)
   const endpointPort = state.port[direction === 'original' ? 'reply' : 'original']
   const { own } = tuplesOf(packet)
-  // Linux looks for one whose source may be anybody, or nobody.
-  const nobody = packet.connection.family === 4 ? '0.0.0.0' : '::'
-  const calls = table.find(TCP, nobody, 0, own.dst, endpointPort)
-  if (calls) table.activate(calls, state.timeToLive)
+  // Linux looks for one that takes calls from anywhere: with `gkRoutedOnly` there is none, and the time stays.
+  const calls = table.find(TCP, packet.connection.family === 4 ? '0.0.0.0' : '::', 0, own.dst, endpointPort)
+  if (calls) table.activate(calls, ticks / TICKS)
   return 'accept'
 }
 

@@ -1,6 +1,7 @@
 /**
  * TPKT (RFC 1006, section 6): how call signalling and H.245 mark their messages in a TCP stream. A message is read if it
- * lies whole in one segment. Of what does not, only a header that travels alone is remembered, as NetMeeting sends it.
+ * lies whole in one segment. Of what does not, only a header that travels alone is remembered, as NetMeeting sends it,
+ * and only until the next segment.
  */
 import type { HelperPacket, HelperVerdict } from './helper.js'
 
@@ -22,12 +23,11 @@ export type MessageVerdict = HelperVerdict | 'broken'
 /** Gives each whole message of a segment to `read` until one is broken or to be dropped. */
 export function eachMessage(packet: HelperPacket<TpktState>, read: (message: Uint8Array) => MessageVerdict): HelperVerdict {
   const { payload, state, direction } = packet
+  const announced = state[direction]
+  state[direction] = 0
   let at = 0
-  if (payload.length > 0 && !isHeader(payload, 0)) {
-    const announced = state[direction]
-    if (announced === 0) return 'accept'
-    state[direction] = 0
-    if (announced > payload.length) return 'accept'
+  if (!isHeader(payload, 0)) {
+    if (announced === 0 || announced > payload.length) return 'accept'
     const verdict = read(payload.subarray(0, announced))
     if (verdict !== 'accept') return verdict === 'drop' ? 'drop' : 'accept'
     at = announced

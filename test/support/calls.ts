@@ -7,9 +7,8 @@
 import { tcp, udpWith } from './build.js'
 import { pptpMessage } from './helped-trace.js'
 import {
-  admissionConfirm, alerting, callForwarded, callProceeding, connect, gatekeeperConfirm, locationConfirm, logicalChannel,
-  openLogicalChannel, openLogicalChannelAck, q931, registrationConfirm, registrationRequest, setup, tpkt,
-  unregistrationRequest, type CallOptions,
+  admissionConfirm, alerting, call, callProceeding, connect, facility, gatekeeperConfirm, locationConfirm, open, openAck,
+  openLogicalChannel, q931, registrationConfirm, registrationRequest, setup, tpkt, unregistrationRequest, userInformation,
 } from './h323-messages.js'
 
 /** Who speaks, and what. */
@@ -120,67 +119,69 @@ const PPTP: readonly Omit<Call, 'helper'>[] = [
 
 // H.323: registration, admission, status
 
-const at = (address: string, port: number) => ({ address, port })
+const at = (address: string, port: number) => address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 
 const RAS: readonly Omit<Call, 'helper'>[] = [
   {
     name: 'a registration: calls of the gatekeeper', expected: [`tcp ${B} > ${A}:1720 PERMANENT Q.931`],
-    said: [['>', registrationRequest([at(A, 1720)])]],
+    said: [['>', registrationRequest({ calls: [at(A, 1720)] })]],
   },
   {
     name: 'a registration that lives so many seconds, and is confirmed', expected: [`tcp ${B} > ${A}:1720 PERMANENT Q.931`],
-    said: [['>', registrationRequest([at(A, 1720)], 600)], ['<', registrationConfirm([at(B, 1720)], 500)]],
+    said: [['>', registrationRequest({ calls: [at(A, 1720)], ttl: 600 })], ['<', registrationConfirm({ calls: [at(B, 1720)], ttl: 500 })]],
   },
-  { name: 'a registration of another host', said: [['>', registrationRequest([at(C, 1720)])]], expected: [] },
-  { name: 'a registration at port 0', said: [['>', registrationRequest([at(A, 0)])]], expected: [] },
+  { name: 'a registration of another host', said: [['>', registrationRequest({ calls: [at(C, 1720)] })]], expected: [] },
+  { name: 'a registration at port 0', said: [['>', registrationRequest({ calls: [at(A, 0)] })]], expected: [] },
   {
     name: 'a registration at the second of its addresses', expected: [`tcp ${B} > ${A}:1722 PERMANENT Q.931`],
-    said: [['>', registrationRequest([at(C, 1720), at(A, 1722)])]],
+    said: [['>', registrationRequest({ calls: [at(C, 1720), at(A, 1722)] })]],
   },
   {
-    name: 'a registration at an address of the other IP version', said: [['>', registrationRequest([at(A6, 1720)])]], expected: [],
+    name: 'a registration at an address of the other IP version', said: [['>', registrationRequest({ calls: [at(A6, 1720)] })]], expected: [],
   },
   {
     name: 'a registration that ends', expected: [],
-    said: [['>', registrationRequest([at(A, 1720)])], ['>', unregistrationRequest([at(A, 1720)])]],
+    said: [['>', registrationRequest({ calls: [at(A, 1720)] })], ['>', unregistrationRequest([at(A, 1720)])]],
   },
   {
     name: 'a gatekeeper that wants registrations elsewhere', expected: [`udp ${A} > ${C}:1800 RAS`],
-    said: [['>', registrationRequest([])], ['<', gatekeeperConfirm(at(C, 1800))]],
+    said: [['>', registrationRequest({ calls: [] })], ['<', gatekeeperConfirm(at(C, 1800))]],
   },
   {
     name: 'a gatekeeper that wants them where it is', expected: [],
-    said: [['>', registrationRequest([])], ['<', gatekeeperConfirm(at(B, 1719))]],
+    said: [['>', registrationRequest({ calls: [] })], ['<', gatekeeperConfirm(at(B, 1719))]],
   },
   {
     name: 'an admission', expected: [`tcp ${A} > ${C}:1720 PERMANENT Q.931`],
-    said: [['>', registrationRequest([])], ['<', admissionConfirm(at(C, 1720))]],
+    said: [['>', registrationRequest({ calls: [] })], ['<', admissionConfirm(at(C, 1720))]],
   },
   {
     name: 'an admission to the requester itself', expected: [],
-    said: [['>', registrationRequest([])], ['<', admissionConfirm(at(A, 1720))]],
+    said: [['>', registrationRequest({ calls: [] })], ['<', admissionConfirm(at(A, 1720))]],
   },
   {
     name: 'a location', expected: [`tcp ${A} > ${C}:1720 PERMANENT Q.931`],
-    said: [['>', registrationRequest([])], ['<', locationConfirm(at(C, 1720))]],
+    said: [['>', registrationRequest({ calls: [] })], ['<', locationConfirm(at(C, 1720), at(C, 1719))]],
   },
   {
-    name: 'a registration that is cut', said: [['>', registrationRequest([at(A, 1720)]).subarray(0, 20)]], expected: [],
+    name: 'a registration that is cut', said: [['>', registrationRequest({ calls: [at(A, 1720)] }).subarray(0, 20)]], expected: [],
   },
   {
     name: 'a registration over IPv6', family: 6, expected: [`tcp ${B6} > ${A6}:1720 PERMANENT Q.931`],
-    said: [['>', registrationRequest([at(A6, 1720)])]],
+    said: [['>', registrationRequest({ calls: [at(A6, 1720)] })]],
   },
 ]
 
 // H.323: call signalling and H.245
 
-const call = (information: Uint8Array) => tpkt(q931(information))
-const CONTROL: CallOptions = { h245Address: at(B, 2000) }
+const CONTROL = { h245Address: at(B, 2000) }
+const ANSWER = userInformation(connect(CONTROL))
+/** A TPKT that says it is of another length. */
+const misjudged = (length: number) => Uint8Array.of(3, 0, length >> 8, length & 255, ...q931(ANSWER))
 const H245 = [`tcp ${A} > ${B}:2000 H.245`]
-const CHANNEL = { mediaChannel: at(B, 5000), mediaControlChannel: at(B, 5001) }
+const CHANNEL = { forward: { media: at(B, 5000), control: at(B, 5001) } }
 const RTP = [`udp ${A} > ${B}:5000`, `udp ${A} > ${B}:5001`]
-const SETUP: Spoken = ['>', call(setup({}))]
+const SETUP: Spoken = ['>', call(setup())]
 
 const Q931: readonly Omit<Call, 'helper'>[] = [
   { name: 'connect with a control address', said: [SETUP, ['<', call(connect(CONTROL))]], expected: H245 },
@@ -193,21 +194,21 @@ const Q931: readonly Omit<Call, 'helper'>[] = [
   { name: 'a control address of another host', said: [SETUP, ['<', call(connect({ h245Address: at(C, 2000) }))]], expected: [] },
   { name: 'a control address with port 0', said: [SETUP, ['<', call(connect({ h245Address: at(B, 0) }))]], expected: [] },
   { name: 'a control address of the other IP version', said: [SETUP, ['<', call(connect({ h245Address: at(B6, 2000) }))]], expected: [] },
-  { name: 'fast start', said: [SETUP, ['<', call(connect({ fastStart: [logicalChannel(CHANNEL)] }))]], expected: RTP },
+  { name: 'fast start', said: [SETUP, ['<', call(connect({ fastStart: [openLogicalChannel(CHANNEL)] }))]], expected: RTP },
   {
     name: 'fast start to another host', expected: [],
-    said: [SETUP, ['<', call(connect({ fastStart: [logicalChannel({ mediaChannel: at(C, 5000) })] }))]],
+    said: [SETUP, ['<', call(connect({ fastStart: [openLogicalChannel({ forward: { media: at(C, 5000) } })] }))]],
   },
   {
     name: 'fast start whose element cannot be read', expected: RTP,
-    said: [SETUP, ['<', call(connect({ fastStart: [Uint8Array.of(1, 2), logicalChannel(CHANNEL)] }))]],
+    said: [SETUP, ['<', call(connect({ fastStart: [Uint8Array.of(1, 2), openLogicalChannel(CHANNEL)] }))]],
   },
-  { name: 'tunnelled H.245', said: [SETUP, ['<', call(connect({ tunnelled: [openLogicalChannel(CHANNEL)] }))]], expected: RTP },
-  { name: 'a forwarded call', said: [SETUP, ['<', call(callForwarded(at(C, 1730)))]], expected: [`tcp ${A} > ${C}:1730 Q.931`] },
-  { name: 'a call forwarded to the caller itself', said: [SETUP, ['<', call(callForwarded(at(A, 1730)))]], expected: [] },
+  { name: 'tunnelled H.245', said: [SETUP, ['<', call(connect(), [open(CHANNEL)])]], expected: RTP },
+  { name: 'a forwarded call', said: [SETUP, ['<', call(facility({ reason: 'callForwarded', alternativeAddress: at(C, 1730) }))]], expected: [`tcp ${A} > ${C}:1730 Q.931`] },
+  { name: 'a call forwarded to the caller itself', said: [SETUP, ['<', call(facility({ reason: 'callForwarded', alternativeAddress: at(A, 1730) }))]], expected: [] },
   {
     name: 'two messages in one segment', expected: H245,
-    said: [SETUP, ['<', Buffer.concat([call(alerting({})), call(connect(CONTROL))])]],
+    said: [SETUP, ['<', Buffer.concat([call(alerting()), call(connect(CONTROL))])]],
   },
   {
     name: 'a header that travels alone', expected: H245,
@@ -221,12 +222,12 @@ const Q931: readonly Omit<Call, 'helper'>[] = [
     name: 'a message behind one that cannot be read', expected: [],
     said: [SETUP, ['<', Buffer.concat([tpkt(Uint8Array.of(9, 9, 9)), call(connect(CONTROL))])]],
   },
-  { name: 'a TPKT shorter than its header', said: [SETUP, ['<', tpkt(q931(connect(CONTROL)), 3)]], expected: [] },
-  { name: 'a TPKT longer than the segment', said: [SETUP, ['<', tpkt(q931(connect(CONTROL)), 500)]], expected: [] },
+  { name: 'a TPKT shorter than its header', said: [SETUP, ['<', misjudged(3)]], expected: [] },
+  { name: 'a TPKT longer than the segment', said: [SETUP, ['<', misjudged(500)]], expected: [] },
   // The length of the user-user element counts its discriminator and was reduced by one unchecked: 0 became 65,535.
-  { name: 'CVE-2026-23455: a user-user element of length 0', said: [SETUP, ['<', tpkt(q931(connect(CONTROL), 0))]], expected: [] },
-  { name: 'a user-user element of length 1', said: [SETUP, ['<', tpkt(q931(connect(CONTROL), 1))]], expected: [] },
-  { name: 'a user-user element that is longer than the message', said: [SETUP, ['<', tpkt(q931(connect(CONTROL), 300))]], expected: [] },
+  { name: 'CVE-2026-23455: a user-user element of length 0', said: [SETUP, ['<', tpkt(q931(ANSWER, { length: 0 }))]], expected: [] },
+  { name: 'a user-user element of length 1', said: [SETUP, ['<', tpkt(q931(ANSWER, { length: 1 }))]], expected: [] },
+  { name: 'a user-user element that is longer than the message', said: [SETUP, ['<', tpkt(q931(ANSWER, { length: 300 }))]], expected: [] },
   {
     name: 'over IPv6', family: 6, expected: [`tcp ${A6} > ${B6}:2000 H.245`],
     said: [SETUP, ['<', call(connect({ h245Address: at(B6, 2000) }))]],
@@ -234,22 +235,22 @@ const Q931: readonly Omit<Call, 'helper'>[] = [
   {
     name: 'a channel that the control connection opens', expected: RTP,
     said: [SETUP, ['<', call(connect(CONTROL))]],
-    then: { dport: 2000, said: [['<', tpkt(openLogicalChannel(CHANNEL))]] },
+    then: { dport: 2000, said: [['<', tpkt(open(CHANNEL))]] },
   },
   {
     name: 'a channel that it acknowledges', expected: [`udp ${B} > ${A}:6000`, `udp ${B} > ${A}:6001`],
     said: [SETUP, ['<', call(connect(CONTROL))]],
-    then: { dport: 2000, said: [['>', tpkt(openLogicalChannelAck({ mediaChannel: at(A, 6000) }))]] },
+    then: { dport: 2000, said: [['>', tpkt(openAck({ forward: { media: at(A, 6000) } }))]] },
   },
   {
     name: 'a channel at an odd port, which is taken for RTCP\'s', expected: [`udp ${B} > ${A}:6000`, `udp ${B} > ${A}:6001`],
     said: [SETUP, ['<', call(connect(CONTROL))]],
-    then: { dport: 2000, said: [['>', tpkt(openLogicalChannel({ mediaChannel: at(A, 6001) }))]] },
+    then: { dport: 2000, said: [['>', tpkt(open({ forward: { media: at(A, 6001) } }))]] },
   },
   {
     name: 'a channel of another host', expected: [],
     said: [SETUP, ['<', call(connect(CONTROL))]],
-    then: { dport: 2000, said: [['>', tpkt(openLogicalChannel({ mediaChannel: at(C, 6000) }))]] },
+    then: { dport: 2000, said: [['>', tpkt(open({ forward: { media: at(C, 6000) } }))]] },
   },
 ]
 

@@ -146,6 +146,7 @@ function source({ src, srcMask, sport, dst }: NewExpectation): Source {
   const mixed = src !== null && addressBytes(src).length !== size
   if (mixed) throw new Error(`${src} and ${dst} are of different IP versions`)
   const address = src === null ? new Uint8Array(size) : addressBytes(src)
+  if (address.length !== size) throw new Error(`${src} and ${dst} are not of one IP version`)
   const mask = src === null ? new Uint8Array(size) : srcMask ? addressBytes(srcMask) : new Uint8Array(size).fill(255)
   return {
     value: Uint8Array.of(...address, (sport ?? 0) >> 8, (sport ?? 0) & 255),

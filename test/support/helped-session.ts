@@ -7,7 +7,7 @@ export type Payload = string | Uint8Array
 
 export interface Heard {
   readonly verdict: 'accept' | 'drop'
-  /** `<protocol> <source>[/<mask>][:<port>] -> <destination>:<port>` of what was added to the table, oldest first. */
+  /** What was added to the table, oldest first, as `expectationText` has it. */
   readonly expected: readonly string[]
 }
 
@@ -21,6 +21,8 @@ export interface SessionOptions {
   readonly dport?: number
   /** What address translation makes of the client's address. */
   readonly clientSeenAs?: string
+  /** It was itself announced. */
+  readonly expected?: boolean
 }
 
 const HOSTS = { 4: ['10.0.0.1', '10.0.0.2'], 6: ['2001:db8:a::1', '2001:db8:b::2'] } as const
@@ -39,7 +41,7 @@ export class HelpedSession {
     const reply = { src: server, dst: options.clientSeenAs ?? client, sport: dport, dport: sport }
     this.table = options.table ?? new ExpectationTable()
     this.connection = {
-      id, family, protocol, expected: false,
+      id, family, protocol, expected: options.expected ?? false,
       original: { family, protocol, src: client, dst: server, sport, dport },
       reply: { family, protocol, ...reply },
     }
@@ -73,7 +75,12 @@ export class HelpedSession {
   }
 }
 
-export function expectationText({ protocol, src, srcMask, sport, dst, dport }: StandingExpectation): string {
+const PROTOCOLS: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 47: 'gre' }
+
+/** `<protocol> <source>[/<mask>][:<port>] -> <destination>:<port>[ permanent][ inactive][ for <assigned helper>]` */
+export function expectationText(expectation: StandingExpectation): string {
+  const { protocol, src, srcMask, sport, dst, dport, permanent, inactive, helper } = expectation
   const from = `${src ?? 'any'}${srcMask ? `/${srcMask}` : ''}${sport === undefined ? '' : `:${sport}`}`
-  return `${protocol === 6 ? 'tcp' : 'udp'} ${from} -> ${dst}:${dport}`
+  const marks = [permanent && ' permanent', inactive && ' inactive', helper && ` for ${helper}`].filter(Boolean)
+  return `${PROTOCOLS[protocol]} ${from} -> ${dst}:${dport}${marks.join('')}`
 }

@@ -1,42 +1,80 @@
-/** Writes the aligned Packed Encoding Rules (ITU-T X.691): bits, and octets on whole bytes. */
+/**
+ * Writes aligned PER (ITU-T X.691) by hand: the bits in the order of the standard, without knowing any type. It shares
+ * nothing with the reader that it is to test.
+ */
 
-export class PerWriter {
-  readonly #bits: number[] = []
+/** A piece of an encoding. */
+export type Piece = (out: PerWriter) => void
 
-  bits(value: number, count: number): this {
-    for (let i = count - 1; i >= 0; i--) this.#bits.push(Math.floor(value / 2 ** i) & 1)
-    return this
+class PerWriter {
+  private readonly all: number[] = []
+
+  bit(value: number): void {
+    this.all.push(value)
   }
 
-  /** Whole octets from the next octet on. */
-  octets(...octets: readonly number[]): this {
-    while (this.#bits.length % 8 !== 0) this.#bits.push(0)
-    for (const octet of octets) this.bits(octet, 8)
-    return this
+  align(): void {
+    while (this.all.length % 8) this.all.push(0)
   }
 
-  word(value: number): this {
-    return this.octets(value >> 8, value & 255)
-  }
-
-  /** Octets with their length in front of them. */
-  sized(bytes: ArrayLike<number>): this {
-    const { length } = bytes
-    return this.octets(...(length < 128 ? [] : [0x80 | length >> 8]), length & 255, ...Array.from(bytes))
-  }
-
-  /** What another one has written, with its length in front of it. */
-  open(inner: PerWriter): this {
-    return this.sized(inner.bytes())
-  }
-
-  with(write: (to: PerWriter) => void): this {
-    write(this)
-    return this
-  }
-
-  bytes(): Uint8Array {
-    return Uint8Array.from({ length: Math.ceil(this.#bits.length / 8) }, (_, i) =>
-      Array.from({ length: 8 }, (_, k) => this.#bits[i * 8 + k] ?? 0).reduce((byte, bit) => byte << 1 | bit, 0))
+  get bytes(): Uint8Array {
+    this.align()
+    const octet = (i: number) => parseInt(this.all.slice(i * 8, i * 8 + 8).join(''), 2)
+    return Uint8Array.from({ length: this.all.length / 8 }, (_, i) => octet(i))
   }
 }
+
+export function encode(...pieces: readonly Piece[]): Uint8Array {
+  const out = new PerWriter()
+  for (const piece of pieces) piece(out)
+  return out.bytes
+}
+
+/** Bits as they stand: `bits('0 101')`; blanks are for the reader. */
+export const bits = (text: string): Piece => out => {
+  for (const digit of text.replaceAll(' ', '')) out.bit(Number(digit))
+}
+
+/** A number in so many bits. */
+export const number = (value: number, count: number): Piece => bits(value.toString(2).padStart(count, '0'))
+
+/** Whole octets, from the next octet on. */
+export const octets = (values: Iterable<number>): Piece => out => {
+  out.align()
+  for (const value of values) number(value, 8)(out)
+}
+
+/** 16 bits, from the next octet on. */
+export const word = (value: number): Piece => octets([value >> 8, value & 255])
+
+/** A length without upper bound. */
+export const length = (value: number): Piece => octets(value < 128 ? [value] : [0x80 | value >> 8, value & 255])
+
+/** Octets behind their length: an OBJECT IDENTIFIER, an OCTET STRING, an open type that is encoded already. */
+export const counted = (values: Uint8Array | readonly number[]): Piece => all(length(values.length), octets(values))
+
+/** An INTEGER of more than 65536 values, as its distance from the smallest. */
+export function large(value: number): Piece {
+  const digits = value.toString(16)
+  const values = Buffer.from(digits.padStart(digits.length + digits.length % 2, '0'), 'hex')
+  return all(number(values.length - 1, 2), octets(values))
+}
+
+export const all = (...pieces: readonly Piece[]): Piece => out => pieces.forEach(piece => piece(out))
+
+/** SEQUENCE OF */
+export const list = (...pieces: readonly Piece[]): Piece => all(length(pieces.length), ...pieces)
+
+/** `1` for each that is there, `0` for each that is not: which optional components follow. */
+export const present = (...components: readonly unknown[]): Piece =>
+  bits(components.map(component => component === undefined ? '0' : '1').join(''))
+
+/** Additions behind the `...`, each an open type; where none is there nothing is written. */
+export function additions(...pieces: readonly (Piece | undefined)[]): Piece {
+  if (!pieces.some(Boolean)) return all()
+  const open = pieces.flatMap(piece => piece ? [counted(encode(piece))] : [])
+  return all(number(pieces.length - 1, 7), present(...pieces), ...open, out => out.align())
+}
+
+/** The chosen one of a CHOICE's additions. */
+export const added = (index: number, piece: Piece): Piece => all(bits('1'), number(index, 7), counted(encode(piece)))

@@ -16,7 +16,7 @@ describe.each([
 
   test('a broadcast of this host: any host of the network may answer from the port', () => {
     const session = new HelpedSession(helper(NETWORKS), QUESTION)
-    expect(session.client('?').expected).toEqual([`udp 10.9.1.255/255.255.255.0:${port} -> 10.9.1.1:40000`])
+    expect(session.client('?').expected).toEqual([`udp 10.9.1.255/255.255.255.0:${port} -> 10.9.1.1:40000 permanent`])
     const { table } = session
     expect(table.match(17, '10.9.1.77', port, '10.9.1.1', 40000)).not.toBeNull()
     expect(table.match(17, '10.9.1.78', port, '10.9.1.1', 40000)).not.toBeNull()
@@ -26,7 +26,7 @@ describe.each([
 
   test('of a network of another size', () => {
     const { expected } = ask({ client: '203.0.113.2', server: '203.0.113.127' })
-    expect(expected).toEqual([`udp 203.0.113.127/255.255.255.128:${port} -> 203.0.113.2:40000`])
+    expect(expected).toEqual([`udp 203.0.113.127/255.255.255.128:${port} -> 203.0.113.2:40000 permanent`])
   })
 
   test.each([

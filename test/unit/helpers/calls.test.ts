@@ -64,7 +64,7 @@ describe('a registration', () => {
     const session = new HelpedSession(ras, { family })
     const at = { address, port: 1720 }
     const { expected } = session.client(Uint8Array.from(RAS.registrationRequest(at)))
-    expect(expected).toEqual([`tcp any -> ${address}:1720`])
+    expect(expected).toEqual([`tcp any -> ${address}:1720 permanent for Q.931`])
     session.server(Uint8Array.from(RAS.registrationConfirm(at, 900)))
     expect(session.table.timeouts.get(1)).toBe(900)
     session.table.now = 899
