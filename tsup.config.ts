@@ -41,13 +41,14 @@ const workerdCore: Plugin = {
 const shared: Options = { ...common, platform: 'neutral', external: [/^node:/], splitting: true, dts: true }
 const entry = {
   index: 'src/index.ts', capture: 'src/capture.ts', format: 'src/format.ts', helpers: 'src/helpers/index.ts', node: 'src/node.ts',
+  pool: 'src/pool.ts',
 }
 
 export default defineConfig([
   // One build for each module system, so that all entries share one ConntrackError.
   {
     ...shared,
-    entry: { ...entry, cli: 'src/cli.ts' },
+    entry: { ...entry, cli: 'src/cli.ts', 'pool-worker': 'src/pool-worker.ts' },
     dts: { entry },
     format: ['esm'],
     onSuccess: async () => {
@@ -58,7 +59,7 @@ export default defineConfig([
       for (const ending of ['d.ts', 'd.cts']) writeFileSync(`dist/core.wasm.${ending}`, types)
     },
   },
-  { ...shared, entry, format: ['cjs'] },
+  { ...shared, entry, format: ['cjs'], shims: true },
   {
     ...common,
     entry: { 'index.workerd': 'src/index.ts' },

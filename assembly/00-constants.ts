@@ -21,6 +21,7 @@ export const REPLY: u32 = 1
 export const VERDICT_ASSURED: u8 = 1
 export const VERDICT_DROPPED: u8 = 2
 export const VERDICT_SEEN_REPLY: u8 = 4
+export const VERDICT_ELSEWHERE: u8 = 8
 
 // Status bits of an entry, Linux's values
 export const STATUS_EXPECTED: u16 = 0x1

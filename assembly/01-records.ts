@@ -117,6 +117,8 @@ export const PATH_ICMP_ERROR: u8 = 4
 export const PATH_UNTRACKED: u8 = 5
 /** Exempted by what it is: neighbour and multicast listener discovery. */
 export const PATH_DISCOVERY: u8 = 6
+/** Another tracker's, where several share the packets. */
+export const PATH_ELSEWHERE: u8 = 7
 
 /** One direction of a TCP connection: what that side has sent and allowed. */
 @unmanaged

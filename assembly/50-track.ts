@@ -13,13 +13,13 @@ import {
   REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_INVALID, RESULT_REPEAT, RULE_DISCOVERY, RULE_ICMP_ERROR, RULE_NOTRACK,
   SCTP_STATE_BASE, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, STATE_NONE, STATE_RELATED, STATE_UNTRACKED,
   STATUS_ASSURED, STATUS_CONFIRMED, STATUS_EXPECTED, STATUS_FIXED_TIMEOUT, STATUS_HELPER, STATUS_SEEN_REPLY,
-  VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
+  VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_ELSEWHERE, VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
   ACCOUNT_SIZE, accountOf, accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras,
   count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED, COUNTER_PACKETS,
   COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, helpedAt, Packet, PATH_DISCOVERY, PATH_ERROR,
-  PATH_ICMP_ERROR, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges, setPolicy,
+  PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges, setPolicy,
   startsAt, SWITCH_ACCT, SWITCH_EVENTS, SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_CONNECTION,
   VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
   VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt, ZONE_BOTH,
@@ -40,6 +40,7 @@ import { historyAfter, historyBefore, historyRefused } from './42-history'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
 export function classify(p: Packet, index: u32): void {
+  if (p.path == PATH_ELSEWHERE) return passElsewhere(p, index)
   startPacket(p.time)
   startRecord(index)
   const now = clock
@@ -59,6 +60,13 @@ export function classify(p: Packet, index: u32): void {
     case PATH_ERROR: return refuse(p, index, COUNTER_ERROR)
   }
   conclude(p, index, STATE_NONE, p.reason, 0)
+}
+
+/** Another tracker's packet: it is time for all of them alike. Its row says so and nothing else. */
+function passElsewhere(p: Packet, index: u32): void {
+  startPacket(p.time)
+  startRecord(index)
+  writeColumns(p, index, STATE_NONE, 0, REASON_NONE, 0, VERDICT_ELSEWHERE, 0, 0)
 }
 
 /** A packet with a tuple: finds or makes its entry and lets the protocol decide. */

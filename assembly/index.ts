@@ -17,9 +17,10 @@ import {
   accountsAt, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
   expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt,
   LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
-  PACKET_SIZE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
+  PACKET_SIZE, PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
   secondsAt, settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
+import { isElsewhere } from './09-shard'
 import { readLink } from './10-link'
 import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
 import { readNetwork } from './11-network'
@@ -42,6 +43,7 @@ import {
   classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, resume,
 } from './50-track'
 
+export { setShard } from './09-shard'
 export { nextUsedBucket } from './21-table'
 export { layoutFingerprint, loadLife, saveLife } from './60-snapshot'
 export { fragmentsAreSound } from './61-fragment-snapshot'
@@ -245,7 +247,8 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
   p.length = length
   p.wireLength = wireLength
   p.time = time
-  readPacket(p, linkType, transportChecksums(checksumMode))
+  if (isElsewhere(p, linkType)) leaveElsewhere(p)
+  else readPacket(p, linkType, transportChecksums(checksumMode))
   if (isLookedUp(p)) p.hash = hashKey(p)
   classify(p, 0)
 }
@@ -282,7 +285,14 @@ function readGroup(from: u32, most: u32): u32 {
   p.length = load<u32>(lengthAt + (i << 2))
   p.wireLength = load<u32>(wireLengthAt + (i << 2))
   p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
-  readPacket(p, load<u16>(linkTypeAt + (i << 1)), transportMode)
+  const linkType: u32 = load<u16>(linkTypeAt + (i << 1))
+  if (isElsewhere(p, linkType)) return leaveElsewhere(p)
+  readPacket(p, linkType, transportMode)
+}
+
+function leaveElsewhere(p: Packet): void {
+  clearPacket(p)
+  p.path = PATH_ELSEWHERE
 }
 
 /** More of one packet is not read, whatever way it came: the largest IP packet and its link-layer header. */

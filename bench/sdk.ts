@@ -15,6 +15,7 @@ export interface Sdk {
     readonly maxConnections: number
     readonly checksum?: 'verify' | 'ignore'
     readonly hashSeed?: bigint
+    readonly batchSize?: number
     readonly helpers?: readonly Helper[]
     readonly sysctl?: Readonly<Record<string, number>>
   }): Tracker

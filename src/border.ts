@@ -92,6 +92,7 @@ interface Exports {
   regionAt(region: number): number
   configure(
     checksums: number, notrack: number, zone: number, policy: number, helper: number, drop: number, directional: number): void
+  setShard(index: number, of: number, a: bigint, b: bigint): void
   listen(on: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
   runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
@@ -296,6 +297,11 @@ export class Core {
   /** Fills the secret of the hash: 48 bytes. */
   setHashKeys(keys: Uint8Array): void {
     this.#bytes.set(keys.subarray(0, HASH_KEYS), this.#at.hashKeys)
+  }
+
+  /** Which packets are this core's, where several share them. */
+  setShard(index: number, of: number, keys: BigUint64Array): void {
+    this.#exports.setShard(index, of, keys[0], keys[1])
   }
 
   setSysctl(name: string, value: number): void {

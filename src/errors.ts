@@ -24,6 +24,8 @@ export type ConntrackErrorCode =
   | 'not-a-capture'
   /** The capture is damaged; everything before `offset` was read. */
   | 'capture-damaged'
+  /** A worker of a pool could not be started or ended with an error. */
+  | 'worker-failed'
   /** A live capture could not be started or ended with an error. */
   | 'live-capture'
 

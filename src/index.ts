@@ -1,7 +1,7 @@
 /** `conntrack-wasm`: Linux connection tracking, wherever JavaScript runs. */
 export { createTracker, restoreTracker, Tracker } from './tracker.js'
 export type {
-  ChecksumMode, ConnectionListener, ExpectationListener, HelperRule, PacketInfo, RestoreOptions, TrackerOptions,
+  ChecksumMode, ConnectionListener, ExpectationListener, HelperRule, PacketInfo, RestoreOptions, Shard, TrackerOptions,
 } from './tracker.js'
 export { BATCH_SIZE, packetBatch } from './batch.js'
 export type { PacketBatch } from './batch.js'
@@ -11,7 +11,8 @@ export { LINK_TYPES } from './link-types.js'
 export type { LinkTypeName } from './link-types.js'
 export {
   DIRECTIONS, EVENTS, PROTOCOL_NUMBERS, protocolName, REASONS, SCTP_STATE_BASE, SCTP_STATES, sctpStateName,
-  STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_SEEN_REPLY,
+  STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_ELSEWHERE,
+  VERDICT_SEEN_REPLY,
 } from './names.js'
 export type { Reason, State } from './names.js'
 export { SYSCTLS } from './sysctl.js'

@@ -46,6 +46,8 @@ export const EVENTS = [
 export const VERDICT_ASSURED = 1
 export const VERDICT_DROPPED = 2
 export const VERDICT_SEEN_REPLY = 4
+/** Another tracker's packet (option `shard`): nothing else is in its row. */
+export const VERDICT_ELSEWHERE = 8
 
 /** Why a packet is INVALID or never reached the tracker; index is the code in batch views, 0 is none. */
 export const REASONS = [

@@ -55,6 +55,8 @@ export interface TrackerOptions {
   readonly helpers?: readonly (Helper | readonly Helper[] | HelperRule)[]
   /** Told of the first error that each helper throws; `console.warn` otherwise. */
   readonly onHelperError?: (error: unknown, helper: string) => void
+  /** This tracker is one of several, each with its share of the packets; see {@link Shard}. */
+  readonly shard?: Shard
   /** Connections have 128 labels, for `setLabels`; 16 bytes a connection. */
   readonly labels?: boolean
   /** Connections have Zeek's history and state (`history`, `connState`); 32 bytes a connection. */
@@ -72,6 +74,24 @@ export interface TrackerOptions {
   readonly module?: WebAssembly.Module
 }
 
+/**
+ * One of several trackers that share the packets: all are given all packets in order, and each tracks those of its hosts.
+ * Which those are is decided by the addresses of both hosts, so that both directions of a connection, a datagram's
+ * fragments, an ICMP error and its connection, and what is announced between the same hosts meet in one tracker. Rows of
+ * the others' packets have nothing but the flag `VERDICT_ELSEWHERE`. Their times count for all.
+ *
+ * Together they give the verdicts of one tracker, but for what a full table or full memory of fragments does, which each
+ * has for itself, and for helpers whose announcements name other hosts.
+ */
+export interface Shard {
+  /** 0 to `of` - 1. */
+  readonly index: number
+  /** How many there are, 1 to 255. */
+  readonly of: number
+  /** The same whole number for all: who knows it can choose packets that fall to one tracker. */
+  readonly seed: number
+}
+
 /** Gives a helper to new connections by match. */
 export interface HelperRule {
   readonly helper: Helper
@@ -81,7 +101,7 @@ export interface HelperRule {
 /** The names of all options: what is not among them is refused, not overlooked. */
 const OPTIONS: readonly string[] = Object.keys({
   maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, zone: 0, timeouts: 0, helpers: 0,
-  onHelperError: 0, labels: 0, history: 0, checksum: 0,
+  onHelperError: 0, shard: 0, labels: 0, history: 0, checksum: 0,
   batchSize: 0, explain: 0, module: 0,
 } satisfies Record<keyof TrackerOptions, 0>)
 
@@ -231,15 +251,24 @@ export class Tracker implements Disposable {
     }))
     for (const [name, value] of Object.entries(this.#sysctl)) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
+    if (options.shard !== undefined) this.#setShard(options.shard)
     this.#core.configure(rules)
-    const { notrack, drop, zone, timeouts, labels, history, explain, checksum } = options
+    const { notrack, drop, zone, timeouts, shard, labels, history, explain, checksum } = options
     const sized = Object.fromEntries(['acct', 'timestamp'].map(name => [name, this.#sysctl[name]]))
     // A copy: what the caller does to its lists later is not ours.
     this.#made = JSON.parse(JSON.stringify({
-      maxConnections: this.#maxConnections, batchSize, sysctl: { ...sized, ...this.#most }, notrack, drop, zone, timeouts, labels, history,
+      maxConnections: this.#maxConnections, batchSize, sysctl: { ...sized, ...this.#most }, notrack, drop, zone, timeouts, shard, labels, history,
       explain, checksum,
     })) as TrackerOptions
     this.#helperNames = describeHelpers(options.helpers)
+  }
+
+  #setShard(shard: Shard): void {
+    if (typeof shard !== 'object' || shard === null) throw invalid('shard must be an object')
+    const of = whole('of of a shard', shard.of, 1, 255)
+    const index = whole('index of a shard', shard.index, 0, of - 1)
+    const seed = whole('seed of a shard', shard.seed, 0, Number.MAX_SAFE_INTEGER)
+    this.#core.setShard(index, of, new BigUint64Array(spread(BigInt(seed)).buffer))
   }
 
   /** Use `restoreTracker`. */
@@ -700,7 +729,8 @@ function checkPolicyTimeouts(policies: Description['policyTimeouts'], count: num
   return policies
 }
 
-function checkBatch(batch: PacketBatch, batchSize: number): void {
+/** Refuses what is no batch; of the columns' values only the count is looked at. */
+export function checkBatch(batch: PacketBatch, batchSize: number): void {
   if (typeof batch !== 'object' || batch === null) throw invalid('a batch must be an object')
   const { count } = batch
   if (!Number.isInteger(count) || count < 0) throw invalid('the count of a batch must be a whole number')
