@@ -1,6 +1,6 @@
 /**
- * Traffic for the benchmark: packets as bytes, the same ones for the same seed. Ethernet, IPv4 without options, TCP
- * with the timestamps option (66-byte acknowledgements) and UDP; all checksums are right.
+ * Traffic for the benchmark: packets as bytes, the same ones for the same seed. Ethernet, IPv4 or IPv6 without options,
+ * TCP with the timestamps option (66-byte acknowledgements over IPv4) and UDP; all checksums are right.
  *
  * Packets lie in one buffer as in a capture file, 16 bytes (a pcap record header) apart, and are handed out as batches.
  */
@@ -26,6 +26,7 @@ export interface Traffic {
 const GAP = 16
 const ETHERNET = 14
 const IPV4 = 20
+const IPV6 = 40
 const TCP_PROTOCOL = 6
 const UDP_PROTOCOL = 17
 const UDP_HEADER = 8
@@ -71,31 +72,50 @@ const serverAddress = (index: number) => ((index & 1 ? 0xc6120000 : 0x08080000) 
 const clientIsn = (index: number) => scramble(index, 2)
 const serverIsn = (index: number) => scramble(index, 3)
 
+export type IpVersion = 4 | 6
+
 /** Writes packets one after the other into one buffer, then cuts them into batches. */
-class Writer {
+export class Writer {
   readonly data: Uint8Array
   readonly start: Float64Array
   readonly length: Uint32Array
+  /** Of each packet: 1 where the server sent it. */
+  readonly fromServer: Uint8Array
   count = 0
+  /** Bytes of an IP header. */
+  readonly network: number
   private readonly view: DataView
   private at = 0
 
-  constructor(packets: number, bytes: number) {
+  /** Room for so many packets with so many bytes in all, IPv4 headers counted. */
+  constructor(packets: number, bytes: number, readonly version: IpVersion = 4) {
+    this.network = version === 4 ? IPV4 : IPV6
+    bytes += packets * (this.network - IPV4)
     this.data = new Uint8Array(bytes + packets * GAP)
     this.view = new DataView(this.data.buffer)
     this.start = new Float64Array(packets)
     this.length = new Uint32Array(packets)
+    this.fromServer = new Uint8Array(packets)
   }
 
-  tcp(index: number, reply: boolean, seq: number, ack: number, flags: number, payload: number): void {
-    const options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS
+  /** Starts anew at the beginning of the buffer. */
+  clear(): void {
+    this.count = 0
+    this.at = 0
+  }
+
+  tcp(
+    index: number, reply: boolean, seq: number, ack: number, flags: number, payload: number,
+    options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS,
+  ): void {
     const at = this.ip(index, reply, TCP_PROTOCOL, 20 + options + payload, 443)
     this.view.setUint32(at + 4, seq)
     this.view.setUint32(at + 8, ack)
     this.view.setUint16(at + 12, ((20 + options) << 10) | flags)
     this.view.setUint16(at + 14, WINDOW)
-    this.options(at + 20, flags)
+    if (options > 0) this.options(at + 20, flags)
     this.payload(at + 20 + options, payload)
+    this.view.setUint16(at + 16, 0)
     this.view.setUint16(at + 16, this.checksum(at, 20 + options + payload, TCP_PROTOCOL))
   }
 
@@ -103,28 +123,52 @@ class Writer {
     const at = this.ip(index, reply, UDP_PROTOCOL, UDP_HEADER + payload, 53)
     this.view.setUint16(at + 4, UDP_HEADER + payload)
     this.payload(at + UDP_HEADER, payload)
+    this.view.setUint16(at + 6, 0)
     this.view.setUint16(at + 6, this.checksum(at, UDP_HEADER + payload, UDP_PROTOCOL) || 0xffff)
   }
 
-  /** Ethernet and IPv4 headers and the ports; returns where the transport header starts. */
+  /** Ethernet and IP headers and the ports; returns where the transport header starts. */
   private ip(index: number, reply: boolean, protocol: number, transportBytes: number, serverPort: number): number {
-    const { view } = this
-    const frame = this.begin(ETHERNET + IPV4 + transportBytes)
+    const { view, network } = this
+    const frame = this.begin(ETHERNET + network + transportBytes)
     const ip = frame + ETHERNET
+    this.fromServer[this.count - 1] = reply ? 1 : 0
     view.setUint32(frame, 0x02000000)
     view.setUint32(frame + 6, 0x02000000)
-    view.setUint16(frame + 12, 0x0800)
+    if (this.version === 4) this.ipv4(ip, index, reply, protocol, transportBytes)
+    else this.ipv6(ip, index, reply, protocol, transportBytes)
+    view.setUint16(ip + network + (reply ? 2 : 0), clientPort(index))
+    view.setUint16(ip + network + (reply ? 0 : 2), serverPort)
+    return ip + network
+  }
+
+  private ipv4(ip: number, index: number, reply: boolean, protocol: number, transportBytes: number): void {
+    const { view } = this
+    view.setUint16(ip - 2, 0x0800)
     view.setUint16(ip, 0x4500)
     view.setUint16(ip + 2, IPV4 + transportBytes)
     view.setUint16(ip + 4, this.count)
     view.setUint16(ip + 6, 0x4000)
     view.setUint16(ip + 8, (64 << 8) | protocol)
+    view.setUint16(ip + 10, 0)
     view.setUint32(ip + (reply ? 16 : 12), clientAddress(index))
     view.setUint32(ip + (reply ? 12 : 16), serverAddress(index))
     view.setUint16(ip + 10, ~fold(this.sum(ip, IPV4)) & 0xffff)
-    view.setUint16(ip + IPV4 + (reply ? 2 : 0), clientPort(index))
-    view.setUint16(ip + IPV4 + (reply ? 0 : 2), serverPort)
-    return ip + IPV4
+  }
+
+  /** 2001:db8::, then the IPv4 address twice: upper half for the order, lower half for the host. */
+  private ipv6(ip: number, index: number, reply: boolean, protocol: number, transportBytes: number): void {
+    const { view } = this
+    view.setUint16(ip - 2, 0x86dd)
+    view.setUint32(ip, 0x60000000)
+    view.setUint16(ip + 4, transportBytes)
+    view.setUint16(ip + 6, (protocol << 8) | 64)
+    for (const [at, address] of [[reply ? 24 : 8, clientAddress(index)], [reply ? 8 : 24, serverAddress(index)]]) {
+      view.setUint32(ip + at, 0x20010db8)
+      view.setUint32(ip + at + 4, address)
+      view.setUint32(ip + at + 8, 0)
+      view.setUint32(ip + at + 12, address)
+    }
   }
 
   private begin(length: number): number {
@@ -155,7 +199,9 @@ class Writer {
   }
 
   private checksum(at: number, length: number, protocol: number): number {
-    return ~fold(this.sum(at - 8, length + 8) + protocol + length) & 0xffff
+    // Addresses stand right before the transport header, in both versions.
+    const addresses = this.version === 4 ? 8 : 32
+    return ~fold(this.sum(at - addresses, length + addresses) + protocol + length) & 0xffff
   }
 
   private sum(at: number, length: number): number {
@@ -172,7 +218,7 @@ function fold(sum: number): number {
 }
 
 /** Batches and times over what was written. `firstPacket` is the place of its first packet on the common time line. */
-function traffic(writer: Writer, firstPacket: number, onNextPass: (time: Times) => void): Traffic {
+export function traffic(writer: Writer, firstPacket: number, onNextPass: (time: Times) => void): Traffic {
   const { count, data, start, length } = writer
   const times = new Times(count, firstPacket)
   const batches: PacketBatch[] = []
@@ -224,15 +270,15 @@ const CONNECTIONS_AT_ONCE = 8192
  * The handshakes of connections 0 to `connections` − 1, in pieces of 8,192 connections so that a million need little
  * memory: in each piece first all SYNs, then all answers, then all acknowledgements.
  */
-export function* handshakes(connections: number): Generator<Traffic> {
+export function* handshakes(connections: number, version: IpVersion = 4): Generator<Traffic> {
   for (let from = 0; from < connections; from += CONNECTIONS_AT_ONCE) {
-    yield handshakesOf(from, Math.min(from + CONNECTIONS_AT_ONCE, connections))
+    yield handshakesOf(from, Math.min(from + CONNECTIONS_AT_ONCE, connections), version)
   }
 }
 
-function handshakesOf(from: number, to: number): Traffic {
+function handshakesOf(from: number, to: number, version: IpVersion): Traffic {
   const packets = (to - from) * 3
-  const writer = new Writer(packets, packets * (ETHERNET + IPV4 + 20 + SYN_OPTIONS))
+  const writer = new Writer(packets, packets * (ETHERNET + IPV4 + 20 + SYN_OPTIONS), version)
   for (let i = from; i < to; i += 1) writer.tcp(i, false, clientIsn(i), 0, SYN, 0)
   for (let i = from; i < to; i += 1) writer.tcp(i, true, serverIsn(i), clientIsn(i) + 1, SYN | ACK, 0)
   for (let i = from; i < to; i += 1) writer.tcp(i, false, clientIsn(i) + 1, serverIsn(i) + 1, ACK, 0)
@@ -243,10 +289,16 @@ function handshakesOf(from: number, to: number): Traffic {
 
 export interface SteadyOptions {
   readonly connections: number
-  /** Packets of one pass, rounded up so that every connection has the same number of exchanges. */
+  /**
+   * Packets of one pass, rounded up so that every connection has the same number of exchanges. Fewer than one exchange
+   * for each: only so many packets are dealt, and there is no second pass.
+   */
   readonly packets: number
   /** Payload of a data packet. */
   readonly payload: number
+  /** Bytes of TCP options of a data packet; the timestamps option unless told. */
+  readonly dataOptions?: number
+  readonly version?: IpVersion
   readonly seed: number
 }
 
@@ -259,49 +311,50 @@ export interface SteadyOptions {
  * and the servers' ack (and corrects checksums): packets of every pass are in window, new, and ESTABLISHED.
  */
 export function steady(options: SteadyOptions): Traffic {
-  const { connections, payload } = options
+  const { connections, payload, dataOptions = TIMESTAMPS, version = 4 } = options
   const exchanges = Math.ceil(options.packets / 2 / connections)
-  const deck = shuffledDeck(connections, exchanges * 2, random(options.seed))
-  const headers = ETHERNET + IPV4 + 20 + TIMESTAMPS
-  const writer = new Writer(deck.length, deck.length * headers + (deck.length / 2) * payload)
+  const dealt = options.packets < connections * 2 ? options.packets : connections * exchanges * 2
+  const deck = shuffledDeck(connections, exchanges * 2, dealt, random(options.seed))
+  const writer = new Writer(dealt, dealt * (ETHERNET + IPV4 + 20 + TIMESTAMPS + payload), version)
   const seen = new Uint32Array(connections)
   for (const index of deck) {
-    writeSteady(writer, index, seen[index], payload)
+    writeSteady(writer, index, seen[index], payload, dataOptions)
     seen[index] += 1
   }
   // Handshakes of these connections come first on the time line.
   return traffic(writer, connections * 3, (times) => {
+    if (dealt < connections * 2) throw new Error('not every connection has had its exchange: there is no second pass')
     moveOn(writer, exchanges * payload)
-    times.later(Math.ceil((deck.length * NANOSECONDS_APART) / 1e9))
+    times.later(Math.ceil((dealt * NANOSECONDS_APART) / 1e9))
   })
 }
 
-function shuffledDeck(connections: number, each: number, next: () => number): Uint32Array {
+/** The first `dealt` cards of a deck that has every connection so many times. */
+function shuffledDeck(connections: number, each: number, dealt: number, next: () => number): Uint32Array {
   const deck = new Uint32Array(connections * each)
   for (let i = 0; i < deck.length; i += 1) deck[i] = i % connections
-  for (let i = deck.length - 1; i > 0; i -= 1) {
-    const j = next() % (i + 1)
+  for (let i = 0; i < dealt; i += 1) {
+    const j = i + (next() % (deck.length - i))
     const card = deck[i]
     deck[i] = deck[j]
     deck[j] = card
   }
-  return deck
+  return deck.subarray(0, dealt)
 }
 
-function writeSteady(writer: Writer, index: number, nth: number, payload: number): void {
+function writeSteady(writer: Writer, index: number, nth: number, payload: number, dataOptions: number): void {
   const client = clientIsn(index) + 1 + (nth >>> 1) * payload
   const server = serverIsn(index) + 1
   if (nth & 1) writer.tcp(index, true, server, client + payload, ACK, 0)
-  else writer.tcp(index, false, client, server, PSH | ACK, payload)
+  else writer.tcp(index, false, client, server, PSH | ACK, payload, dataOptions)
 }
 
-/** Adds `bytes` to the seq of packets with payload (the clients') and to the ack of the others (the servers'). */
+/** Adds `bytes` to the clients' seq and the servers' ack. */
 function moveOn(writer: Writer, bytes: number): void {
   const view = new DataView(writer.data.buffer)
   for (let i = 0; i < writer.count; i += 1) {
-    const tcp = writer.start[i] + ETHERNET + IPV4
-    const fromClient = writer.length[i] > ETHERNET + IPV4 + 20 + TIMESTAMPS
-    addAt(view, tcp + (fromClient ? 4 : 8), bytes, tcp + 16)
+    const tcp = writer.start[i] + ETHERNET + writer.network
+    addAt(view, tcp + (writer.fromServer[i] ? 8 : 4), bytes, tcp + 16)
   }
 }
 
@@ -321,27 +374,34 @@ export interface LifeCycleOptions {
   /** How many of them are open at a time. */
   readonly alive: number
   readonly seed: number
+  /** Nothing but opening and closing: no data, no acknowledgements of it. */
+  readonly bare?: boolean
 }
 
 /** One packet of a TCP connection's life: who sends it, flags, payload. */
-type Step = readonly [reply: boolean, flags: number, payload: number]
+export type Step = readonly [reply: boolean, flags: number, payload: number]
 
 const TCP_LIFE: readonly Step[] = [
   [false, SYN, 0], [true, SYN | ACK, 0], [false, ACK, 0],
   [false, PSH | ACK, 120], [true, ACK, 0], [true, PSH | ACK, 600], [false, ACK, 0],
   [false, FIN | ACK, 0], [true, ACK, 0], [true, FIN | ACK, 0], [false, ACK, 0],
 ]
+/** The same without what comes in between. */
+const TCP_BARE: readonly Step[] = [
+  [false, SYN, 0], [true, SYN | ACK, 0], [false, ACK, 0], [false, FIN | ACK, 0], [true, FIN | ACK, 0], [false, ACK, 0],
+]
 const UDP_LIFE = [40, 110] as const
 
 const TCP_LIFE_BYTES = TCP_LIFE.reduce((sum, step) => sum + ETHERNET + IPV4 + 20 + SYN_OPTIONS + step[2], 0)
 
 /**
- * Whole lives of short connections, mixed: a TCP connection is 11 packets from SYN to the last ACK, a UDP one a query
- * and its answer; one half each. A pass later the same tuples come again ten minutes later, when every entry of the
- * pass before has expired.
+ * Whole lives of short connections, mixed: a TCP connection is 11 packets from SYN to the last ACK (bare: 6), a UDP one
+ * a query and its answer; one half each. A pass later the same tuples come again ten minutes later, when every entry of
+ * the pass before has expired.
  */
 export function lifeCycles(options: LifeCycleOptions): Traffic {
   const { connections, alive } = options
+  const life = new Life(options.bare ? TCP_BARE : TCP_LIFE)
   const packets = connections * (TCP_LIFE.length + UDP_LIFE.length)
   const writer = new Writer(packets, connections * TCP_LIFE_BYTES)
   const next = random(options.seed)
@@ -351,7 +411,8 @@ export function lifeCycles(options: LifeCycleOptions): Traffic {
   while (open.length > 0) {
     const place = next() % open.length
     const index = open[place]
-    if (writeStep(writer, index, step)) continue
+    step[index] += 1
+    if (life.write(writer, index, step[index] - 1)) continue
     // At its end the next connection takes the place, or the last open one when all have begun.
     const successor = started < connections ? started : open.pop()
     started += 1
@@ -360,32 +421,32 @@ export function lifeCycles(options: LifeCycleOptions): Traffic {
   return traffic(writer, 0, (times) => times.later(600))
 }
 
-/** Writes a connection's next packet; false after its last one. */
-function writeStep(writer: Writer, index: number, step: Uint8Array): boolean {
-  const nth = step[index]
-  step[index] += 1
-  // Bit 4 rather than bit 0: clients and servers of both address orders speak both protocols.
-  if (index & 16) {
-    writer.udp(index, nth === 1, UDP_LIFE[nth])
-    return nth + 1 < UDP_LIFE.length
+/** What connections say from their first packet to their last: TCP by a script, UDP a query and its answer. */
+export class Life {
+  /** Sequence numbers that client and server have used before each step. */
+  readonly #sent: readonly (readonly [client: number, server: number])[]
+
+  constructor(readonly tcp: readonly Step[]) {
+    this.#sent = tcp.map((_, nth) => [sentBy(tcp, false, nth), sentBy(tcp, true, nth)] as const)
   }
-  const [reply, flags, payload] = TCP_LIFE[nth]
-  const sent = sentBefore(nth)
-  const client = clientIsn(index) + sent[0]
-  const server = serverIsn(index) + sent[1]
-  writer.tcp(index, reply, reply ? server : client, flags & ACK ? (reply ? client : server) : 0, flags, payload)
-  return nth + 1 < TCP_LIFE.length
+
+  /** Writes a connection's packet number `nth`; false if that was its last. */
+  write(writer: Writer, index: number, nth: number): boolean {
+    // Bit 4 rather than bit 0: clients and servers of both address orders speak both protocols.
+    if (index & 16) {
+      writer.udp(index, nth === 1, UDP_LIFE[nth])
+      return nth + 1 < UDP_LIFE.length
+    }
+    const [reply, flags, payload] = this.tcp[nth]
+    const client = clientIsn(index) + this.#sent[nth][0]
+    const server = serverIsn(index) + this.#sent[nth][1]
+    writer.tcp(index, reply, reply ? server : client, flags & ACK ? (reply ? client : server) : 0, flags, payload)
+    return nth + 1 < this.tcp.length
+  }
 }
 
-/** Sequence numbers that client and server have used before step `nth`. */
-function sentBefore(nth: number): readonly [number, number] {
-  return SENT[nth]
-}
-
-const SENT = TCP_LIFE.map((_, nth) => [sentBy(false, nth), sentBy(true, nth)] as const)
-
-function sentBy(reply: boolean, nth: number): number {
-  return TCP_LIFE.slice(0, nth)
+function sentBy(steps: readonly Step[], reply: boolean, nth: number): number {
+  return steps.slice(0, nth)
     .filter((step) => step[0] === reply)
     .reduce((sum, [, flags, payload]) => sum + payload + (flags & (SYN | FIN) ? 1 : 0), 0)
 }
