@@ -450,3 +450,29 @@ function sentBy(steps: readonly Step[], reply: boolean, nth: number): number {
     .filter((step) => step[0] === reply)
     .reduce((sum, [, flags, payload]) => sum + payload + (flags & (SYN | FIN) ? 1 : 0), 0)
 }
+
+/** The header of a pcap file with microseconds, Ethernet, in the byte order of most machines. */
+function pcapHeader(): Uint8Array {
+  const header = new DataView(new ArrayBuffer(24))
+  header.setUint32(0, 0xa1b2c3d4, true)
+  header.setUint16(4, 2, true)
+  header.setUint16(6, 4, true)
+  header.setUint32(16, 262_144, true)
+  header.setUint32(20, LINKTYPE_ETHERNET, true)
+  return new Uint8Array(header.buffer)
+}
+
+/** Hands the packets to `write` as a pcap file has them: the gap before each is as long as its record header. */
+export function writeCapture(packets: Traffic, withHeader: boolean, write: (bytes: Uint8Array) => void): void {
+  const { data, start, length, count, seconds, nanoseconds } = packets
+  const view = new DataView(data.buffer)
+  for (let i = 0; i < count; i += 1) {
+    const at = start[i] - GAP
+    view.setUint32(at, seconds[i], true)
+    view.setUint32(at + 4, nanoseconds[i] / 1000, true)
+    view.setUint32(at + 8, length[i], true)
+    view.setUint32(at + 12, length[i], true)
+  }
+  if (withHeader) write(pcapHeader())
+  write(data.subarray(start[0] - GAP, start[count - 1] + length[count - 1]))
+}

@@ -2,7 +2,10 @@ import { defineConfig } from 'tsup'
 
 // The benchmark imports the package at run time, from dist/: figures are those of what users get.
 export default defineConfig({
-  entry: { run: 'bench/run.ts', table: 'bench/table.ts', peers: 'bench/peers/index.ts' },
+  entry: {
+    run: 'bench/run.ts', table: 'bench/table.ts', soak: 'bench/soak.ts', peers: 'bench/peers/index.ts',
+    peak: 'bench/peak.ts', 'read-pcap': 'bench/peers/read-pcap.ts',
+  },
   // The peers are loaded several times (load.ts), each time with all that they use.
   splitting: false,
   outDir: 'build/bench',
