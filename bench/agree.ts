@@ -9,10 +9,16 @@ const COLUMNS: readonly Column[] = ['state', 'direction', 'reason', 'protocolSta
 /** One line for each packet of a batch on which the two differ. */
 export function differences(a: PeerVerdicts, b: PeerVerdicts, count: number, columns = COLUMNS): string[] {
   const found: string[] = []
+  if (columns.every((column) => same(a[column], b[column], count))) return found
   for (let i = 0; i < count; i += 1) {
     if (differ(a, b, i, columns)) found.push(`packet ${i} of its batch: ${words(a, i)} / ${words(b, i)}`)
   }
   return found
+}
+
+/** Whole columns at once: what nearly always is the same is found so in a moment. */
+function same(a: Uint8Array, b: Uint8Array, count: number): boolean {
+  return Buffer.compare(a.subarray(0, count), b.subarray(0, count)) === 0
 }
 
 function differ(a: PeerVerdicts, b: PeerVerdicts, i: number, columns: readonly Column[]): boolean {

@@ -1,7 +1,9 @@
-/** What a tracker costs before the first packet: compiling, creating, memory. */
+/** What a tracker costs before the first packet: bytes to download, compiling, creating, memory. */
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
+import { gzipSync } from 'node:zlib'
+import { CORE, MAIN } from './load.js'
 import { MapTracker } from './peers/map-tracker.js'
 import { TypedTracker } from './peers/typed-tracker.js'
 import type { Sdk } from './sdk.js'
@@ -9,9 +11,12 @@ import { quartiles } from './statistics.js'
 import { handshakes } from './traffic.js'
 
 export interface Costs {
-  /** The module compiled from its bytes; null without `core.wasm`. */
-  readonly compileMs: number | null
-  readonly coreBytes: number | null
+  /** The core module compiled from its bytes. */
+  readonly compileMs: number
+  readonly coreBytes: number
+  readonly coreGzipBytes: number
+  /** The package's main entry with all that it imports, the core inlined. */
+  readonly entryGzipBytes: number
   readonly createMs: number
   readonly maxConnections: number
   readonly memoryBytes: number
@@ -21,12 +26,14 @@ export interface Costs {
 const REPETITIONS = 9
 const MAX_CONNECTIONS = 262_144
 
-export function costs(sdk: Sdk, core: URL): Costs {
-  const bytes = read(core)
+export function costs(sdk: Sdk): Costs {
+  const bytes = readFileSync(CORE)
   const memoryBytes = memoryOf(sdk)
   return {
-    compileMs: bytes && median(() => compile(bytes)),
-    coreBytes: bytes && bytes.length,
+    compileMs: median(() => compile(bytes)),
+    coreBytes: bytes.length,
+    coreGzipBytes: gzipped([bytes]),
+    entryGzipBytes: gzipped(withImports(MAIN)),
     createMs: median(() => sdk.createTracker({ maxConnections: MAX_CONNECTIONS, checksum: 'verify' }).close()),
     maxConnections: MAX_CONNECTIONS,
     memoryBytes,
@@ -34,12 +41,20 @@ export function costs(sdk: Sdk, core: URL): Costs {
   }
 }
 
-function read(core: URL): Uint8Array | null {
-  try {
-    return readFileSync(core)
-  } catch {
-    return null
+const gzipped = (files: readonly Uint8Array[]) => gzipSync(Buffer.concat(files), { level: 9 }).length
+
+/** A built module and the chunks that it and they import. */
+function withImports(entry: URL): Uint8Array[] {
+  const found = new Map<string, Uint8Array>()
+  const waiting = [entry]
+  for (let url = waiting.pop(); url; url = waiting.pop()) {
+    if (found.has(url.href)) continue
+    const bytes = readFileSync(url)
+    found.set(url.href, bytes)
+    const imports = bytes.toString('latin1').matchAll(/(?:from|import)\s*['"](\.\/[^'"]+\.js)['"]/g)
+    for (const [, path] of imports) waiting.push(new URL(path, url))
   }
+  return [...found.values()]
 }
 
 let compiled = 0

@@ -5,13 +5,14 @@
 import { parseArgs } from 'node:util'
 import { VERDICT_DROPPED } from '../src/names.js'
 import type { Helper } from '../src/helpers/helper.js'
-import { countEstablished, type Slice, type Timed } from './candidates.js'
+import { countEstablished, type Timed } from './candidates.js'
 import { dialogs } from './dialogs.js'
 import { ftpDialog } from './ftp-dialog.js'
-import { Slices, timeSlice, turn } from './measure.js'
+import { timeSlice, turn } from './measure.js'
 import { machine } from './report.js'
 import { loadSdk, type Tracker } from './sdk.js'
 import { sipDialog } from './sip-dialog.js'
+import { Slices, type Slice } from './slices.js'
 import { quartiles, type Quartiles } from './statistics.js'
 import { handshakes, lifeCycles, steady, type Traffic } from './traffic.js'
 
@@ -98,6 +99,7 @@ const ROWS: readonly (() => Row)[] = [
 const NONE = 'none'
 
 interface Candidate extends Timed {
+  established: number
   readonly tracker: Tracker
 }
 
@@ -106,25 +108,25 @@ function candidate(name: string, helpers: readonly Helper[]): Candidate {
     maxConnections: MAX_CONNECTIONS, hashSeed: 1n, helpers, sysctl: { expect_max: MAX_EXPECTATIONS },
   })
   return {
-    name, tracker,
+    name, tracker, established: 0,
     run({ batches }) {
       let sum = 0
       for (const batch of batches) sum += countEstablished(tracker.trackBatch(batch).state, batch.count)
-      return sum
+      this.established = sum
     },
   }
 }
 
-function measure(row: Row): Measured[] {
+async function measure(row: Row): Promise<Measured[]> {
   const all = Object.entries({ [NONE]: [], ...row.others }).map(([name, helpers]) => candidate(name, helpers))
-  for (const { batches } of handshakes(row.established, row.ftpEvery)) {
+  for (const { batches } of handshakes(row.established, { ftpEvery: row.ftpEvery })) {
     for (const { tracker } of all) batches.forEach((batch) => tracker.trackBatch(batch))
   }
   const slices = new Slices(row.make())
   for (let i = 0; i < (row.ftpEvery ? WARM_SLICES_SPARSE : WARM_SLICES); i += 1) warmUp(all, slices.next())
   const samples = new Map(all.map(({ name }) => [name, [] as number[]]))
   for (let i = 0; i < SLICES; i += 1) {
-    for (const [name, time] of timeSlice(turn(all, i), slices.next(), cpuTime)) samples.get(name)!.push(time)
+    for (const [name, time] of await timeSlice(turn(all, i), slices.next(), cpuTime)) samples.get(name)!.push(time)
   }
   for (const { tracker } of all) tracker.close()
   const base = samples.get(NONE)!
@@ -162,10 +164,11 @@ function spread({ p25, p50, p75 }: Quartiles, digits: number): string {
   return `${p50.toFixed(digits)} (${p25.toFixed(digits)}–${p75.toFixed(digits)})`
 }
 
-const rows = ROWS.map((make) => make()).filter(({ name }) => name.startsWith(values.row)).map((row) => {
+const rows: { readonly name: string; readonly candidates: readonly Measured[] }[] = []
+for (const row of ROWS.map((make) => make()).filter(({ name }) => name.startsWith(values.row))) {
   console.error(`${row.name} ...`)
-  return { name: row.name, candidates: measure(row) }
-})
+  rows.push({ name: row.name, candidates: await measure(row) })
+}
 const report = { machine: machine(), quick, rows }
 const head = ['row'.padEnd(24), 'helpers'.padEnd(12), 'ns a packet'.padStart(22), 'to none'.padStart(24),
   'ns more'.padStart(22), 'packets'.padStart(11)].join(' ')

@@ -1,13 +1,17 @@
-/** Loads what is measured: the built package, and the peers. */
-import { existsSync } from 'node:fs'
+/** Loads what is measured: the built package, its core, the tracker in C, and the peers. */
+import { existsSync, readFileSync } from 'node:fs'
+import { buildNative, type Native } from './native/native.js'
 import type * as peers from './peers/index.js'
 import { loadSdk, type Sdk } from './sdk.js'
 
 export type Peers = typeof peers
 
 export interface Loaded {
-  /** Null where the package was not built: the peers can be measured alone. */
-  readonly sdk: Sdk | null
+  readonly sdk: Sdk
+  /** The core of that package. */
+  readonly module: WebAssembly.Module
+  /** Null where there is no gcc. */
+  readonly native: Native | null
   /** Copies of the peers' module. */
   readonly typedVerify: Peers
   readonly typedIgnore: Peers
@@ -15,13 +19,15 @@ export interface Loaded {
 }
 
 // Seen from build/bench/, where the benchmark runs.
-const MAIN = new URL('../../dist/index.js', import.meta.url)
+export const MAIN = new URL('../../dist/index.js', import.meta.url)
 export const CORE = new URL('../../dist/core.wasm', import.meta.url)
 
 export async function load(): Promise<Loaded> {
-  if (!existsSync(MAIN)) console.error('The package has not been built (npm run build): only the peers are measured.')
+  if (!existsSync(MAIN)) throw new Error('the package has not been built: npm run build')
   return {
-    sdk: existsSync(MAIN) ? await loadSdk(MAIN) : null,
+    sdk: await loadSdk(MAIN),
+    module: new WebAssembly.Module(readFileSync(CORE)),
+    native: buildNative(),
     typedVerify: await copyOfPeers('typed-verify'),
     typedIgnore: await copyOfPeers('typed-ignore'),
     map: await copyOfPeers('map'),

@@ -9,7 +9,7 @@
  */
 import { parseArgs } from 'node:util'
 import { BATCH_SIZE } from '../src/batch.js'
-import { CORE, load } from './load.js'
+import { load } from './load.js'
 import type { Tracker } from './sdk.js'
 import { BatchWriter } from './segments.js'
 import { quartiles } from './statistics.js'
@@ -98,7 +98,6 @@ interface Minute {
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { minutes: { type: 'string', default: '60' }, json: { type: 'boolean' } } })
   const { sdk } = await load()
-  if (!sdk) throw new Error(`the package is not built: ${CORE.href} is missing`)
   const tracker = sdk.createTracker({ maxConnections: MAX_CONNECTIONS, checksum: 'verify', hashSeed: 1n })
   const population = new Population()
   const minutes: Minute[] = []

@@ -1,6 +1,6 @@
 /**
- * Traffic for the benchmark: packets as bytes, the same ones for the same seed. Ethernet, IPv4 without options, TCP
- * with the timestamps option (66-byte acknowledgements) and UDP; all checksums are right.
+ * Traffic for the benchmark: packets as bytes, the same ones for the same seed. Ethernet, IPv4 or IPv6 without options,
+ * TCP with the timestamps option (66-byte acknowledgements over IPv4) and UDP; all checksums are right.
  *
  * Packets lie in one buffer as in a capture file, 16 bytes (a pcap record header) apart, and are handed out as batches.
  */
@@ -26,6 +26,7 @@ export interface Traffic {
 const GAP = 16
 const ETHERNET = 14
 const IPV4 = 20
+const IPV6 = 40
 const TCP_PROTOCOL = 6
 const UDP_PROTOCOL = 17
 const UDP_HEADER = 8
@@ -77,28 +78,50 @@ export interface Endpoint {
   readonly port: number
 }
 
+export type IpVersion = 4 | 6
+
+export interface WriterOptions {
+  /** Default 4. */
+  readonly version?: IpVersion
+  /** One in so many connections is to port 21, with lines of text; default 0, none is. */
+  readonly ftpEvery?: number
+}
+
 /** Writes packets one after the other into one buffer, then cuts them into batches. */
 export class Writer {
   readonly data: Uint8Array
   readonly start: Float64Array
   readonly length: Uint32Array
+  /** Of each packet: 1 where the server sent it. */
+  readonly fromServer: Uint8Array
   count = 0
+  readonly version: IpVersion
+  readonly ftpEvery: number
+  /** Bytes of an IP header. */
+  readonly network: number
   private readonly view: DataView
   private at = 0
 
-  /** @param ftpEvery one in so many connections is to port 21, with lines of text; 0: none is */
-  constructor(packets: number, bytes: number, readonly ftpEvery = 0) {
+  /** Room for so many packets with so many bytes in all, IPv4 headers counted. */
+  constructor(packets: number, bytes: number, { version = 4, ftpEvery = 0 }: WriterOptions = {}) {
+    this.version = version
+    this.ftpEvery = ftpEvery
+    this.network = version === 4 ? IPV4 : IPV6
+    bytes += packets * (this.network - IPV4)
     this.data = new Uint8Array(bytes + packets * GAP)
     this.view = new DataView(this.data.buffer)
     this.start = new Float64Array(packets)
     this.length = new Uint32Array(packets)
+    this.fromServer = new Uint8Array(packets)
   }
 
-  tcp(index: number, reply: boolean, seq: number, ack: number, flags: number, payload: number): void {
-    const options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS
+  tcp(
+    index: number, reply: boolean, seq: number, ack: number, flags: number, payload: number,
+    options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS,
+  ): void {
     const isFtp = this.ftpEvery > 0 && index % this.ftpEvery === 0
     const at = this.ip(index, reply, TCP_PROTOCOL, 20 + options + payload, isFtp ? 21 : 443)
-    this.tcpHeader(at, seq, ack, flags)
+    this.tcpHeader(at, seq, ack, flags, options)
     this.payload(at + 20 + options, payload)
     if (isFtp && payload > 1) this.view.setUint16(at + 20 + options + payload - 2, 0x0d0a)
     this.view.setUint16(at + 16, this.checksum(at, 20 + options + payload, TCP_PROTOCOL))
@@ -106,9 +129,10 @@ export class Writer {
 
   /** A TCP segment between any endpoints, with this payload. */
   segment(from: Endpoint, to: Endpoint, seq: number, ack: number, flags: number, payload: Uint8Array): void {
-    const header = 20 + (flags & SYN ? SYN_OPTIONS : TIMESTAMPS)
+    const options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS
+    const header = 20 + options
     const at = this.between(from, to, TCP_PROTOCOL, header + payload.length)
-    this.tcpHeader(at, seq, ack, flags)
+    this.tcpHeader(at, seq, ack, flags, options)
     this.data.set(payload, at + header)
     this.view.setUint16(at + 16, this.checksum(at, header + payload.length, TCP_PROTOCOL))
   }
@@ -122,13 +146,12 @@ export class Writer {
     this.view.setUint16(at + 6, this.checksum(at, length, UDP_PROTOCOL) || 0xffff)
   }
 
-  private tcpHeader(at: number, seq: number, ack: number, flags: number): void {
-    const options = flags & SYN ? SYN_OPTIONS : TIMESTAMPS
+  private tcpHeader(at: number, seq: number, ack: number, flags: number, options: number): void {
     this.view.setUint32(at + 4, seq)
     this.view.setUint32(at + 8, ack)
     this.view.setUint16(at + 12, ((20 + options) << 10) | flags)
     this.view.setUint16(at + 14, WINDOW)
-    this.options(at + 20, flags)
+    if (options > 0) this.options(at + 20, flags)
   }
 
   udp(index: number, reply: boolean, payload: number): void {
@@ -142,18 +165,29 @@ export class Writer {
   private ip(index: number, reply: boolean, protocol: number, transportBytes: number, serverPort: number): number {
     const client = { address: clientAddress(index), port: clientPort(index) }
     const server = { address: serverAddress(index), port: serverPort }
-    return reply
+    const at = reply
       ? this.between(server, client, protocol, transportBytes)
       : this.between(client, server, protocol, transportBytes)
+    this.fromServer[this.count - 1] = reply ? 1 : 0
+    return at
   }
 
   private between(from: Endpoint, to: Endpoint, protocol: number, transportBytes: number): number {
-    const { view } = this
-    const frame = this.begin(ETHERNET + IPV4 + transportBytes)
+    const { view, network } = this
+    const frame = this.begin(ETHERNET + network + transportBytes)
     const ip = frame + ETHERNET
     view.setUint32(frame, 0x02000000)
     view.setUint32(frame + 6, 0x02000000)
-    view.setUint16(frame + 12, 0x0800)
+    if (this.version === 4) this.ipv4(ip, from, to, protocol, transportBytes)
+    else this.ipv6(ip, from, to, protocol, transportBytes)
+    view.setUint16(ip + network, from.port)
+    view.setUint16(ip + network + 2, to.port)
+    return ip + network
+  }
+
+  private ipv4(ip: number, from: Endpoint, to: Endpoint, protocol: number, transportBytes: number): void {
+    const { view } = this
+    view.setUint16(ip - 2, 0x0800)
     view.setUint16(ip, 0x4500)
     view.setUint16(ip + 2, IPV4 + transportBytes)
     view.setUint16(ip + 4, this.count)
@@ -162,9 +196,21 @@ export class Writer {
     view.setUint32(ip + 12, from.address)
     view.setUint32(ip + 16, to.address)
     view.setUint16(ip + 10, ~fold(this.sum(ip, IPV4)) & 0xffff)
-    view.setUint16(ip + IPV4, from.port)
-    view.setUint16(ip + IPV4 + 2, to.port)
-    return ip + IPV4
+  }
+
+  /** 2001:db8::, then the IPv4 address twice: upper half for the order, lower half for the host. */
+  private ipv6(ip: number, from: Endpoint, to: Endpoint, protocol: number, transportBytes: number): void {
+    const { view } = this
+    view.setUint16(ip - 2, 0x86dd)
+    view.setUint32(ip, 0x60000000)
+    view.setUint16(ip + 4, transportBytes)
+    view.setUint16(ip + 6, (protocol << 8) | 64)
+    for (const [at, { address }] of [[8, from], [24, to]] as const) {
+      view.setUint32(ip + at, 0x20010db8)
+      view.setUint32(ip + at + 4, address)
+      view.setUint32(ip + at + 8, 0)
+      view.setUint32(ip + at + 12, address)
+    }
   }
 
   private begin(length: number): number {
@@ -195,7 +241,9 @@ export class Writer {
   }
 
   private checksum(at: number, length: number, protocol: number): number {
-    return ~fold(this.sum(at - 8, length + 8) + protocol + length) & 0xffff
+    // Addresses stand right before the transport header, in both versions.
+    const addresses = this.version === 4 ? 8 : 32
+    return ~fold(this.sum(at - addresses, length + addresses) + protocol + length) & 0xffff
   }
 
   private sum(at: number, length: number): number {
@@ -264,15 +312,15 @@ const CONNECTIONS_AT_ONCE = 8192
  * The handshakes of connections 0 to `connections` − 1, in pieces of 8,192 connections so that a million need little
  * memory: in each piece first all SYNs, then all answers, then all acknowledgements.
  */
-export function* handshakes(connections: number, ftpEvery = 0): Generator<Traffic> {
+export function* handshakes(connections: number, options: WriterOptions = {}): Generator<Traffic> {
   for (let from = 0; from < connections; from += CONNECTIONS_AT_ONCE) {
-    yield handshakesOf(from, Math.min(from + CONNECTIONS_AT_ONCE, connections), ftpEvery)
+    yield handshakesOf(from, Math.min(from + CONNECTIONS_AT_ONCE, connections), options)
   }
 }
 
-function handshakesOf(from: number, to: number, ftpEvery: number): Traffic {
+function handshakesOf(from: number, to: number, options: WriterOptions): Traffic {
   const packets = (to - from) * 3
-  const writer = new Writer(packets, packets * (ETHERNET + IPV4 + 20 + SYN_OPTIONS), ftpEvery)
+  const writer = new Writer(packets, packets * (ETHERNET + IPV4 + 20 + SYN_OPTIONS), options)
   for (let i = from; i < to; i += 1) writer.tcp(i, false, clientIsn(i), 0, SYN, 0)
   for (let i = from; i < to; i += 1) writer.tcp(i, true, serverIsn(i), clientIsn(i) + 1, SYN | ACK, 0)
   for (let i = from; i < to; i += 1) writer.tcp(i, false, clientIsn(i) + 1, serverIsn(i) + 1, ACK, 0)
@@ -281,15 +329,18 @@ function handshakesOf(from: number, to: number, ftpEvery: number): Traffic {
   })
 }
 
-export interface SteadyOptions {
+export interface SteadyOptions extends WriterOptions {
   readonly connections: number
-  /** Packets of one pass, rounded up so that every connection has the same number of exchanges. */
+  /**
+   * Packets of one pass, rounded up so that every connection has the same number of exchanges. Fewer than one exchange
+   * for each: only so many packets are dealt, and there is no second pass.
+   */
   readonly packets: number
   /** Payload of a data packet. */
   readonly payload: number
+  /** Bytes of TCP options of a data packet; the timestamps option unless told. */
+  readonly dataOptions?: number
   readonly seed: number
-  /** One in so many connections is to port 21; default 0, none is. */
-  readonly ftpEvery?: number
 }
 
 /**
@@ -301,49 +352,50 @@ export interface SteadyOptions {
  * and the servers' ack (and corrects checksums): packets of every pass are in window, new, and ESTABLISHED.
  */
 export function steady(options: SteadyOptions): Traffic {
-  const { connections, payload } = options
+  const { connections, payload, dataOptions = TIMESTAMPS } = options
   const exchanges = Math.ceil(options.packets / 2 / connections)
-  const deck = shuffledDeck(connections, exchanges * 2, random(options.seed))
-  const headers = ETHERNET + IPV4 + 20 + TIMESTAMPS
-  const writer = new Writer(deck.length, deck.length * headers + (deck.length / 2) * payload, options.ftpEvery)
+  const dealt = options.packets < connections * 2 ? options.packets : connections * exchanges * 2
+  const deck = shuffledDeck(connections, exchanges * 2, dealt, random(options.seed))
+  const writer = new Writer(dealt, dealt * (ETHERNET + IPV4 + 20 + TIMESTAMPS + payload), options)
   const seen = new Uint32Array(connections)
   for (const index of deck) {
-    writeSteady(writer, index, seen[index], payload)
+    writeSteady(writer, index, seen[index], payload, dataOptions)
     seen[index] += 1
   }
   // Handshakes of these connections come first on the time line.
   return traffic(writer, connections * 3, (times) => {
+    if (dealt < connections * 2) throw new Error('not every connection has had its exchange: there is no second pass')
     moveOn(writer, exchanges * payload)
-    times.later(Math.ceil((deck.length * NANOSECONDS_APART) / 1e9))
+    times.later(Math.ceil((dealt * NANOSECONDS_APART) / 1e9))
   })
 }
 
-function shuffledDeck(connections: number, each: number, next: () => number): Uint32Array {
+/** The first `dealt` cards of a deck that has every connection so many times. */
+function shuffledDeck(connections: number, each: number, dealt: number, next: () => number): Uint32Array {
   const deck = new Uint32Array(connections * each)
   for (let i = 0; i < deck.length; i += 1) deck[i] = i % connections
-  for (let i = deck.length - 1; i > 0; i -= 1) {
-    const j = next() % (i + 1)
+  for (let i = 0; i < dealt; i += 1) {
+    const j = i + (next() % (deck.length - i))
     const card = deck[i]
     deck[i] = deck[j]
     deck[j] = card
   }
-  return deck
+  return deck.subarray(0, dealt)
 }
 
-function writeSteady(writer: Writer, index: number, nth: number, payload: number): void {
+function writeSteady(writer: Writer, index: number, nth: number, payload: number, dataOptions: number): void {
   const client = clientIsn(index) + 1 + (nth >>> 1) * payload
   const server = serverIsn(index) + 1
   if (nth & 1) writer.tcp(index, true, server, client + payload, ACK, 0)
-  else writer.tcp(index, false, client, server, PSH | ACK, payload)
+  else writer.tcp(index, false, client, server, PSH | ACK, payload, dataOptions)
 }
 
-/** Adds `bytes` to the seq of packets with payload (the clients') and to the ack of the others (the servers'). */
+/** Adds `bytes` to the clients' seq and the servers' ack. */
 function moveOn(writer: Writer, bytes: number): void {
   const view = new DataView(writer.data.buffer)
   for (let i = 0; i < writer.count; i += 1) {
-    const tcp = writer.start[i] + ETHERNET + IPV4
-    const fromClient = writer.length[i] > ETHERNET + IPV4 + 20 + TIMESTAMPS
-    addAt(view, tcp + (fromClient ? 4 : 8), bytes, tcp + 16)
+    const tcp = writer.start[i] + ETHERNET + writer.network
+    addAt(view, tcp + (writer.fromServer[i] ? 8 : 4), bytes, tcp + 16)
   }
 }
 
@@ -363,6 +415,8 @@ export interface LifeCycleOptions {
   /** How many of them are open at a time. */
   readonly alive: number
   readonly seed: number
+  /** Nothing but opening and closing: no data, no acknowledgements of it. */
+  readonly bare?: boolean
 }
 
 /** One packet of a TCP connection's life: who sends it, flags, payload. */
@@ -373,22 +427,30 @@ const TCP_LIFE: readonly Step[] = [
   [false, PSH | ACK, 120], [true, ACK, 0], [true, PSH | ACK, 600], [false, ACK, 0],
   [false, FIN | ACK, 0], [true, ACK, 0], [true, FIN | ACK, 0], [false, ACK, 0],
 ]
+/** The same without what comes in between. */
+const TCP_BARE: readonly Step[] = [
+  [false, SYN, 0], [true, SYN | ACK, 0], [false, ACK, 0], [false, FIN | ACK, 0], [true, FIN | ACK, 0], [false, ACK, 0],
+]
 const UDP_LIFE = [40, 110] as const
 
 const TCP_LIFE_BYTES = TCP_LIFE.reduce((sum, step) => sum + ETHERNET + IPV4 + 20 + SYN_OPTIONS + step[2], 0)
 
 /**
- * Whole lives of short connections, mixed: a TCP connection is 11 packets from SYN to the last ACK, a UDP one a query
- * and its answer; one half each. A pass later the same tuples come again ten minutes later, when every entry of the
- * pass before has expired.
+ * Whole lives of short connections, mixed: a TCP connection is 11 packets from SYN to the last ACK (bare: 6), a UDP one
+ * a query and its answer; one half each. A pass later the same tuples come again ten minutes later, when every entry of
+ * the pass before has expired.
  */
 export function lifeCycles(options: LifeCycleOptions): Traffic {
   const { connections, alive } = options
+  const life = new Life(options.bare ? TCP_BARE : TCP_LIFE)
   const packets = connections * (TCP_LIFE.length + UDP_LIFE.length)
   const writer = new Writer(packets, connections * TCP_LIFE_BYTES)
   const next = random(options.seed)
   const step = new Uint8Array(connections)
-  interleave(connections, alive, next, (index) => writeStep(writer, index, step))
+  interleave(connections, alive, next, (index) => {
+    step[index] += 1
+    return life.write(writer, index, step[index] - 1)
+  })
   return traffic(writer, 0, (times) => times.later(600))
 }
 
@@ -406,32 +468,58 @@ export function interleave(lives: number, alive: number, next: () => number, wri
   }
 }
 
-/** Writes a connection's next packet; false after its last one. */
-function writeStep(writer: Writer, index: number, step: Uint8Array): boolean {
-  const nth = step[index]
-  step[index] += 1
-  // Bit 4 rather than bit 0: clients and servers of both address orders speak both protocols.
-  if (index & 16) {
-    writer.udp(index, nth === 1, UDP_LIFE[nth])
-    return nth + 1 < UDP_LIFE.length
+/** What connections say from their first packet to their last: TCP by a script, UDP a query and its answer. */
+class Life {
+  /** Sequence numbers that client and server have used before each step. */
+  readonly #sent: readonly (readonly [client: number, server: number])[]
+
+  constructor(readonly tcp: readonly Step[]) {
+    this.#sent = tcp.map((_, nth) => [sentBy(tcp, false, nth), sentBy(tcp, true, nth)] as const)
   }
-  const [reply, flags, payload] = TCP_LIFE[nth]
-  const sent = sentBefore(nth)
-  const client = clientIsn(index) + sent[0]
-  const server = serverIsn(index) + sent[1]
-  writer.tcp(index, reply, reply ? server : client, flags & ACK ? (reply ? client : server) : 0, flags, payload)
-  return nth + 1 < TCP_LIFE.length
+
+  /** Writes a connection's packet number `nth`; false if that was its last. */
+  write(writer: Writer, index: number, nth: number): boolean {
+    // Bit 4 rather than bit 0: clients and servers of both address orders speak both protocols.
+    if (index & 16) {
+      writer.udp(index, nth === 1, UDP_LIFE[nth])
+      return nth + 1 < UDP_LIFE.length
+    }
+    const [reply, flags, payload] = this.tcp[nth]
+    const client = clientIsn(index) + this.#sent[nth][0]
+    const server = serverIsn(index) + this.#sent[nth][1]
+    writer.tcp(index, reply, reply ? server : client, flags & ACK ? (reply ? client : server) : 0, flags, payload)
+    return nth + 1 < this.tcp.length
+  }
 }
 
-/** Sequence numbers that client and server have used before step `nth`. */
-function sentBefore(nth: number): readonly [number, number] {
-  return SENT[nth]
-}
-
-const SENT = TCP_LIFE.map((_, nth) => [sentBy(false, nth), sentBy(true, nth)] as const)
-
-function sentBy(reply: boolean, nth: number): number {
-  return TCP_LIFE.slice(0, nth)
+function sentBy(steps: readonly Step[], reply: boolean, nth: number): number {
+  return steps.slice(0, nth)
     .filter((step) => step[0] === reply)
     .reduce((sum, [, flags, payload]) => sum + payload + (flags & (SYN | FIN) ? 1 : 0), 0)
+}
+
+/** The header of a pcap file with microseconds, Ethernet, in the byte order of most machines. */
+function pcapHeader(): Uint8Array {
+  const header = new DataView(new ArrayBuffer(24))
+  header.setUint32(0, 0xa1b2c3d4, true)
+  header.setUint16(4, 2, true)
+  header.setUint16(6, 4, true)
+  header.setUint32(16, 262_144, true)
+  header.setUint32(20, LINKTYPE_ETHERNET, true)
+  return new Uint8Array(header.buffer)
+}
+
+/** Hands the packets to `write` as a pcap file has them: the gap before each is as long as its record header. */
+export function writeCapture(packets: Traffic, withHeader: boolean, write: (bytes: Uint8Array) => void): void {
+  const { data, start, length, count, seconds, nanoseconds } = packets
+  const view = new DataView(data.buffer)
+  for (let i = 0; i < count; i += 1) {
+    const at = start[i] - GAP
+    view.setUint32(at, seconds[i], true)
+    view.setUint32(at + 4, nanoseconds[i] / 1000, true)
+    view.setUint32(at + 8, length[i], true)
+    view.setUint32(at + 12, length[i], true)
+  }
+  if (withHeader) write(pcapHeader())
+  write(data.subarray(start[0] - GAP, start[count - 1] + length[count - 1]))
 }

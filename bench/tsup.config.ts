@@ -3,7 +3,9 @@ import { defineConfig } from 'tsup'
 // The benchmark imports the package at run time, from dist/: figures are those of what users get.
 export default defineConfig({
   entry: {
-    run: 'bench/run.ts', pool: 'bench/pool.ts', soak: 'bench/soak.ts', table: 'bench/table.ts', helpers: 'bench/helpers.ts', peers: 'bench/peers/index.ts',
+    run: 'bench/run.ts', pool: 'bench/pool.ts', soak: 'bench/soak.ts', table: 'bench/table.ts',
+    helpers: 'bench/helpers.ts', peers: 'bench/peers/index.ts', peak: 'bench/peak.ts',
+    'read-pcap': 'bench/peers/read-pcap.ts',
   },
   // The peers are loaded several times (load.ts), each time with all that they use.
   splitting: false,
