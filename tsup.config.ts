@@ -57,6 +57,8 @@ export default defineConfig([
       // What importing the module gives where that is possible: bundlers and workerd.
       const types = 'declare const module: WebAssembly.Module\nexport default module\n'
       for (const ending of ['d.ts', 'd.cts']) writeFileSync(`dist/core.wasm.${ending}`, types)
+      // A script for a worker to run; it has nothing to give.
+      writeFileSync('dist/pool-worker.d.ts', 'export {}\n')
     },
   },
   { ...shared, entry, format: ['cjs'], shims: true },

@@ -101,7 +101,9 @@ describe('what checkers say of the package', () => {
   })
 
   test('arethetypeswrong finds nothing', () => {
-    const output = run(join(project, 'node_modules/.bin/attw'), [tarball, '--no-emoji'], project)
+    // The pool's worker is a script to start, an ES module; nobody requires it.
+    const args = [tarball, '--no-emoji', '--exclude-entrypoints', 'pool-worker']
+    const output = run(join(project, 'node_modules/.bin/attw'), args, project)
     expect(output).toContain('No problems found')
   })
 })
