@@ -11,6 +11,7 @@ import type { Connection, Expectation, Statistics, VerdictBatch } from './types.
 
 export { ConntrackError } from './errors.js'
 export type { ConntrackErrorCode } from './errors.js'
+export type { WebWorker } from './pool/thread.js'
 
 /** What a pool is made with: a tracker's options, but for those that are functions or about single packets. */
 export interface PoolOptions extends Omit<PoolTrackerOptions, 'shard' | 'batchSize'> {
