@@ -39,7 +39,8 @@ export function setShard(index: u32, count: u32, a: u64, b: u64): void {
   return total > 1 && shardOf(p, linkType) != own
 }
 
-function shardOf(p: Packet, linkType: u32): u32 {
+/** The shard of a packet whose frame and length are known. */
+export function shardOf(p: Packet, linkType: u32): u32 {
   if (linkType == 1 && p.length >= ETHERNET + IPV4_HEADER && load<u16>(p.frame, 12) == 0x0008) {
     return ofIpv4(p.frame + ETHERNET, p.length - ETHERNET)
   }
@@ -94,6 +95,11 @@ function icmpv6At(at: u32, available: u32): u32 {
 // @ts-ignore: decorator
 @inline function fold(address: u32): u32 {
   return u32((load<u64>(address) * keyB + load<u64>(address, 8) * keyA) >> 32)
+}
+
+/** How many shards there are. */
+export function shards(): u32 {
+  return total
 }
 
 /** The same for both orders. */

@@ -14,7 +14,7 @@ export function serve(port: Port): void {
     const request = message as Request
     const answer = work.answer(request)
     // What cannot be shared goes back the way it came.
-    const back = request.kind === 'track' && request.buffer instanceof ArrayBuffer ? [request.buffer] : []
-    port.postMessage(back.length > 0 ? { ...answer, buffer: back[0] } : answer, back)
+    if (request.kind === 'trackCopy') port.postMessage({ ...answer, result: request.buffer }, [request.buffer])
+    else port.postMessage(answer, [])
   })
 }

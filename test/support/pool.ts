@@ -67,7 +67,8 @@ function withoutIds<T extends Pick<Connection, 'master'> | { readonly master: nu
 
 /** Each worker has its share of the table, rounded up. */
 function comparable(statistics: Statistics): string {
-  return JSON.stringify({ ...statistics, maxConnections: 0 })
+  const sorted = (_: string, value: unknown) => typeof value === 'object' ? Object.fromEntries(Object.entries(value!).sort()) : value
+  return JSON.stringify({ ...statistics, maxConnections: 0 }, sorted)
 }
 
 const bigints = (_: string, value: unknown) => typeof value === 'bigint' ? `${value}n` : value

@@ -29,6 +29,7 @@ describe('options', () => {
     ['a helper that expects other hosts: snmp', { helpers: ['snmp'] }],
     ['a helper that nobody knows', { helpers: ['gopher'] }], ['a helper on no port', { helpers: ['ftp='] }],
     ['helpers that are no list', { helpers: 'ftp' as unknown as string[] }],
+    ['half a connection', { maxConnections: 0.5 }],
     ['a seed that is no whole number', { hashSeed: 0.5 }],
     ['an unknown option', { explain: true } as PoolOptions], ['a batch size', { batchSize: 5 } as PoolOptions],
     ['a shard', { shard: { index: 0, of: 2, seed: 1 } } as PoolOptions], ['null', null as unknown as PoolOptions],
@@ -38,7 +39,7 @@ describe('options', () => {
 
   test.each([
     ['invalid-argument', { notrack: [{ src: 'nowhere' }] }], ['unknown-sysctl', { sysctl: { nothing: 1 } }],
-    ['sysctl-range', { sysctl: { udp_timeout: -1 } }], ['invalid-argument', { maxConnections: 0.5 }],
+    ['sysctl-range', { sysctl: { udp_timeout: -1 } }], ['invalid-argument', { maxConnections: 2 ** 40 }],
     ['invalid-argument', { helpers: ['ftp=99999'] }],
   ])('what a tracker refuses as %s is told by the first call', async (code, options) => {
     const pool = localPool(options as PoolOptions)
@@ -118,6 +119,7 @@ describe('a worker that dies', () => {
     expect(await outcome(pool.trackBatch(batches[0]))).toBe('worker-failed')
     expect(await outcome(pool.connections())).toBe('worker-failed')
     pool.close()
+    await expect(outcome(pool.statistics())).resolves.toBe('closed')
     expect(workers.map(worker => worker.ended)).toEqual([true, true])
   })
 
