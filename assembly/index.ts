@@ -40,7 +40,7 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import {
-  classify, copyVerdict, handedDirection, handedEntry, handedOver, handedPacket, handedState, resume,
+  classify, classifyOne, copyVerdict, handedDirection, handedEntry, handedOver, handedPacket, handedState, resume,
 } from './50-track'
 
 export { useBatchAt } from './01-records'
@@ -253,7 +253,7 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
   if (isElsewhere(p, linkType)) leaveElsewhere(p)
   else readPacket(p, linkType, transportChecksums(checksumMode))
   if (isLookedUp(p)) p.hash = hashKey(p)
-  classify(p, 0)
+  classifyOne(p)
 }
 
 // @ts-ignore: decorator
