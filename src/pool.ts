@@ -6,13 +6,14 @@ import type { PacketBatch } from './batch.js'
 import { ConntrackError, type ConntrackErrorCode } from './errors.js'
 import type { Piece } from './border.js'
 import { Dealer } from './pool/dealer.js'
-import { copyRows, layOut, sizeOf, type Answer, type PoolTrackerOptions, type Request } from './pool/protocol.js'
+import { copyRows, layOut, sizeOf, type Answer, type PoolExpectation, type PoolTrackerOptions, type Request } from './pool/protocol.js'
 import { startThread, type Thread, type WebWorker } from './pool/thread.js'
 import { checkBatch } from './tracker.js'
-import type { Connection, Expectation, Statistics, VerdictBatch } from './types.js'
+import type { Connection, Statistics, VerdictBatch } from './types.js'
 
 export { ConntrackError } from './errors.js'
 export type { ConntrackErrorCode } from './errors.js'
+export type { PoolExpectation } from './pool/protocol.js'
 export type { WebWorker } from './pool/thread.js'
 
 /** What a pool is made with: a tracker's options, but for those that are functions or about single packets. */
@@ -46,8 +47,10 @@ const OPTIONS: readonly string[] = [...TRACKER_OPTIONS, 'workers', 'hashSeed', '
  * Makes a tracker that works on several cores at once. Batches should be large, thousands of packets, since each is a
  * message to every worker: `readCapture(source, { batchSize: 16_384 })`.
  *
- * Verdicts are those of one tracker. Each worker has its part of `maxConnections`, and its own memory for fragments: what
- * a full table does depends on which hosts fall to one worker.
+ * Verdicts are those of one tracker, but for three things that hosts of several workers share. Each worker has its part of
+ * `maxConnections`: what a full table does depends on which hosts fall to one worker. Each has its own memory for
+ * fragments and counts the distance between them (`ipfrag_max_dist`) over its own hosts. And an ICMP error that comes in
+ * fragments (RFC 1812 and RFC 4443 want it short enough not to) is told by its own addresses, not by those it quotes.
  *
  * @throws ConntrackError `invalid-argument`; what a tracker's options have wrong is told by the first call
  */
@@ -183,8 +186,8 @@ export class TrackerPool implements AsyncDisposable {
   }
 
   /** What connections have announced and nobody has opened yet. */
-  async expectations(): Promise<Expectation[]> {
-    return (await this.#ask((id, time) => ({ kind: 'expectations', id, time })) as Expectation[][]).flat()
+  async expectations(): Promise<PoolExpectation[]> {
+    return (await this.#ask((id, time) => ({ kind: 'expectations', id, time })) as PoolExpectation[][]).flat()
   }
 
   /** Lets time pass without a packet, nanoseconds since 1970. */

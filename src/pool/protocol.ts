@@ -6,12 +6,15 @@
 import type { PacketBatch } from '../batch.js'
 import type { ConntrackErrorCode } from '../errors.js'
 import type { TrackerOptions } from '../tracker.js'
-import type { VerdictBatch } from '../types.js'
+import type { Expectation, VerdictBatch } from '../types.js'
 import type { SharedCore } from './dealer.js'
 
 /** Options that a worker's tracker is made with: what can be sent to another thread. */
 export type PoolTrackerOptions = Omit<
   TrackerOptions, 'helpers' | 'onHelperError' | 'module' | 'hashSeed' | 'explain' | 'labels' | 'shard' | 'batchSize'>
+
+/** What a connection of a pool has announced: no packet's number, since no worker sees all packets. */
+export type PoolExpectation = Omit<Expectation, 'packet'>
 
 export interface MakeRequest {
   readonly kind: 'make'

@@ -3,8 +3,10 @@ import { slice } from '../batch.js'
 import { ConntrackError } from '../errors.js'
 import { standardHelper } from '../helpers/standard.js'
 import { Tracker } from '../tracker.js'
-import type { Connection } from '../types.js'
-import { copyRows, layOut, type Answer, type CallRequest, type MakeRequest, type Request, type TrackCopyRequest } from './protocol.js'
+import type { Connection, Expectation } from '../types.js'
+import {
+  copyRows, layOut, type Answer, type CallRequest, type MakeRequest, type PoolExpectation, type Request, type TrackCopyRequest,
+} from './protocol.js'
 import { PIECE } from './dealer.js'
 
 /** Packets that the tracker takes at a time where they are copied: as many as fit into its memory for them. */
@@ -50,7 +52,7 @@ export class Work {
     switch (request.kind) {
       case 'statistics': return tracker.statistics()
       case 'connections': return [...tracker.connections()].map(connection => this.#renumbered(connection))
-      case 'expectations': return tracker.expectations().map(each => ({ ...each, master: this.#number(each.master) }))
+      case 'expectations': return tracker.expectations().map(each => this.#announced(each))
       case 'setSysctl': return tracker.setSysctl(request.name, request.value)
     }
   }
@@ -68,6 +70,11 @@ export class Work {
   #renumbered(connection: Connection): Connection {
     const { id, master } = connection
     return { ...connection, id: this.#number(id), master: master === null ? null : this.#number(master) }
+  }
+
+  /** Packets are numbered by each worker for itself. */
+  #announced({ packet: _, ...expectation }: Expectation): PoolExpectation {
+    return { ...expectation, id: this.#number(expectation.id), master: this.#number(expectation.master) }
   }
 
   #trackCopy({ buffer, low, count, bytes }: TrackCopyRequest): void {

@@ -1,7 +1,8 @@
 /** A pool of workers beside one tracker on the same packets: whatever one says the other must. */
 import { createTracker, packetBatch, type Connection, type PacketBatch, type Statistics, type Tracker, type VerdictBatch } from 'conntrack-wasm'
-import { createTrackerPool, type PoolOptions, type TrackerPool } from '../../src/pool.js'
+import { createTrackerPool, type PoolExpectation, type PoolOptions, type TrackerPool } from '../../src/pool.js'
 import { standardHelper } from '../../src/helpers/standard.js'
+import { isFragment } from './build.js'
 import type { Frame } from './frames.js'
 import { localWorker } from './local-worker.js'
 import type { TimedPacket } from './trace.js'
@@ -14,6 +15,20 @@ const SAME = [
 
 export function localPool(options: PoolOptions): TrackerPool {
   return createTrackerPool({ hashSeed: 1, ...options, worker: localWorker })
+}
+
+/** Packets without ICMP in fragments: a pool does not look for the hosts that an error quotes there. */
+export function withoutIcmpFragments<T extends { readonly data: Uint8Array }>(packets: readonly T[]): T[] {
+  return packets.filter(({ data }) => !isFragment(data) || !isIcmp(data))
+}
+
+function isIcmp(packet: Uint8Array): boolean {
+  if (packet[0] >> 4 === 4) return packet[9] === 1
+  let [next, at] = [packet[6], 40]
+  while ([0, 43, 44, 60].includes(next) && at + 2 <= packet.length) {
+    [next, at] = [packet[at], at + (next === 44 ? 8 : (packet[at + 1] + 1) * 8)]
+  }
+  return next === 58
 }
 
 /** Packets in batches of so many. */
@@ -61,8 +76,8 @@ async function tableDifferences(one: Tracker, pool: TrackerPool, ids: Ids): Prom
   return found
 }
 
-function withoutIds<T extends Pick<Connection, 'master'> | { readonly master: number }>(item: T): string {
-  return JSON.stringify({ ...item, id: 0, master: item.master === null ? null : 0 }, bigints)
+function withoutIds<T extends Pick<Connection, 'master'> | PoolExpectation>(item: T): string {
+  return JSON.stringify({ ...item, packet: undefined, id: 0, master: item.master === null ? null : 0 }, bigints)
 }
 
 /** Each worker has its share of the table, rounded up. */
