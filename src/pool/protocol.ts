@@ -27,12 +27,12 @@ export interface MakeRequest {
   readonly shared: SharedCore | null
 }
 
-/** Rows `from` to `to` of the batch that was dealt to `at`, the offset of whose first byte is `low`. */
+/** Rows `from` to `to` of the batch that was dealt to `at`, whose offset 0 has the address `zero`. */
 export interface TrackRequest {
   readonly kind: 'track'
   readonly id: number
   readonly at: number
-  readonly low: number
+  readonly zero: number
   readonly from: number
   readonly to: number
 }

@@ -31,7 +31,7 @@ export class Work {
   #do(request: Request): unknown {
     switch (request.kind) {
       case 'make': return this.#make(request)
-      case 'track': return this.#made().trackDealt(request.at, request.low, request.from, request.to)
+      case 'track': return this.#made().trackDealt(request.at, request.zero, request.from, request.to)
       case 'trackCopy': return this.#trackCopy(request)
     }
     return this.#call(request)
