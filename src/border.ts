@@ -482,27 +482,28 @@ export class Core {
    * @returns the first packet that did not fit, and the offset that the input's first byte has in the column
    */
   #load(batch: PacketBatch, from: number, count: number): { to: number; base: number } {
-    const { data, offset, length } = batch
-    let low = 0xffffffff
-    let high = 0
-    let total = 0
+    const { data: { length: bytes }, offset, length } = batch
+    let [to, low, high, total] = [from, offset[from], offset[from], 0]
     for (let i = from; i < count; i++) {
       const start = offset[i]
       const end = start + length[i]
-      if (start < low) low = start
-      if (end > high) high = end
-      total += length[i]
+      if (!(end <= bytes)) throw new ConntrackError('invalid-argument', 'a packet of the batch lies outside of its data')
+      const lower = start < low ? start : low
+      const higher = end > high ? end : high
+      if (higher - lower <= INPUT_SIZE && to === i) {
+        low = lower
+        high = higher
+        total += length[i]
+        to++
+      } else if (from > 0) break // all of them were looked at before
     }
-    if (!(high <= data.length)) throw new ConntrackError('invalid-argument', 'a packet of the batch lies outside of its data')
-    this.#loadColumns(batch, from, count)
     // Packets that lie close together travel in one piece, gaps and all.
-    if (high - low <= INPUT_SIZE && high - low <= 4 * total + 4096) {
-      this.#bytes.set(data.subarray(low, high), this.#at.input)
-      this.#columns.offset.set(part(offset, from, count), from)
-      this.#columns.length.set(part(length, from, count), from)
-      return { to: count, base: low }
-    }
-    return this.#loadOneByOne(batch, from, count)
+    if (to === from || high - low > 4 * total + 4096) return this.#loadOneByOne(batch, from, count)
+    this.#loadColumns(batch, from, to)
+    this.#bytes.set(batch.data.subarray(low, high), this.#at.input)
+    this.#columns.offset.set(part(offset, from, to), from)
+    this.#columns.length.set(part(length, from, to), from)
+    return { to, base: low }
   }
 
   #loadColumns(batch: PacketBatch, from: number, count: number): void {
@@ -513,6 +514,7 @@ export class Core {
   }
 
   #loadOneByOne(batch: PacketBatch, from: number, count: number): { to: number; base: number } {
+    this.#loadColumns(batch, from, count)
     let used = 0
     let i = from
     for (; i < count; i++) {
