@@ -1,0 +1,15 @@
+import { defineConfig } from 'tsup'
+
+// The package under test is not bundled: it is imported by its name at run time, from dist/.
+export default defineConfig({
+  entry: {
+    packets: 'test/fuzz/packets.ts',
+
+  },
+  outDir: 'build/fuzz',
+  format: 'esm',
+  target: 'node20',
+  platform: 'node',
+  external: [/^conntrack-wasm/],
+  clean: false,
+})
