@@ -3,7 +3,7 @@
  * before it waits for more bytes, so that a live capture is read as it comes.
  */
 import { BATCH_SIZE, type PacketBatch } from '../batch.js'
-import { ConntrackError } from '../errors.js'
+import { ConntrackError, shown } from '../errors.js'
 import { BatchBuilder } from './batch-builder.js'
 import { damaged } from './damage.js'
 import type { Format } from './format.js'
@@ -44,10 +44,11 @@ const MAX_BATCH_SIZE = 65_536
 export function readCapture(
   source: CaptureSource, options: CaptureOptions = {},
 ): AsyncGenerator<PacketBatch, void, undefined> {
+  if (typeof options !== 'object' || options === null) throw new ConntrackError('invalid-argument', 'options must be an object')
   const { batchSize = BATCH_SIZE } = options
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH_SIZE) {
     const expected = `expected a number from 1 to ${MAX_BATCH_SIZE}`
-    throw new ConntrackError('invalid-argument', `batchSize ${batchSize}: ${expected}`)
+    throw new ConntrackError('invalid-argument', `batchSize ${shown(batchSize)}: ${expected}`)
   }
   return readChunks(chunksOf(source), new BatchBuilder(batchSize))
 }

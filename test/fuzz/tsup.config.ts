@@ -3,7 +3,7 @@ import { defineConfig } from 'tsup'
 // The package under test is not bundled: it is imported by its name at run time, from dist/.
 export default defineConfig({
   entry: {
-    packets: 'test/fuzz/packets.ts',
+    packets: 'test/fuzz/packets.ts', api: 'test/fuzz/api.ts',
 
   },
   outDir: 'build/fuzz',
