@@ -95,9 +95,9 @@ function checkConnection(tracker: Tracker, connection: Connection): void {
   const { id, zone, zoneDirection, original, reply } = connection
   must(JSON.stringify(tracker.connection(id), text) === JSON.stringify(connection, text), `connection ${id} is another by its id`)
   if (zoneDirection !== 'both') return
+  // A GRE key of the source's, PPTP's, or of what answers a tuple with a key, is nothing that a query can name.
+  if (original.srcKey || reply.srcKey) return
   must(tracker.find({ ...original, zone })?.id === id, `connection ${id} is not found by its original tuple`)
-  // The reply to a GRE tuple with a key has that as its source's, which no packet can name.
-  if (reply.srcKey) return
   must(tracker.find({ ...reply, zone })?.id === id, `connection ${id} is not found by its reply tuple`)
 }
 

@@ -4,6 +4,7 @@ import { defineConfig } from 'tsup'
 export default defineConfig({
   entry: {
     packets: 'test/fuzz/packets.ts', api: 'test/fuzz/api.ts',
+    capture: 'test/fuzz/capture.ts', snapshot: 'test/fuzz/snapshot.ts', ci: 'test/fuzz/ci.ts',
 
   },
   outDir: 'build/fuzz',
