@@ -78,8 +78,12 @@ export function checkBooks(tracker: Tracker, given: number, elsewhere: number): 
   must(entries <= maxConnections, `${entries} entries in a table of ${maxConnections}`)
 }
 
-/** The table is what the books say, and its entries are found by id and by tuple. */
-export function checkTable(tracker: Tracker): void {
+/**
+ * The table is what the books say, and its entries are found by id and by tuple.
+ *
+ * @param clashes zones of one direction may give two entries a tuple in the same zone: a query finds the newer
+ */
+export function checkTable(tracker: Tracker, clashes: boolean): void {
   const connections = [...tracker.connections()]
   const { entries } = tracker.statistics()
   must(connections.length === entries, `${connections.length} connections are listed, ${entries} counted`)
@@ -88,7 +92,7 @@ export function checkTable(tracker: Tracker): void {
     must(connection.status.includes('CONFIRMED'), `connection ${connection.id} is listed, but not confirmed`)
     must(connection.timeoutMs >= 0, `connection ${connection.id} is past its time`)
   })
-  for (const connection of connections.slice(-3)) checkConnection(tracker, connection)
+  if (!clashes) for (const connection of connections.slice(-3)) checkConnection(tracker, connection)
 }
 
 function checkConnection(tracker: Tracker, connection: Connection): void {

@@ -128,7 +128,7 @@ export class Subject {
   /** Books and table, whatever its size. */
   end(): void {
     this.books()
-    checkTable(this.#tracker)
+    checkTable(this.#tracker, isDirectional(this.#setting.options))
     this.#tracker.close()
   }
 
@@ -166,7 +166,7 @@ export class Subject {
   }
 
   #list(): void {
-    if (this.#tracker.statistics().entries <= MANY) checkTable(this.#tracker)
+    if (this.#tracker.statistics().entries <= MANY) checkTable(this.#tracker, isDirectional(this.#setting.options))
   }
 
   #expectations(): void {
