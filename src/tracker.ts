@@ -749,8 +749,8 @@ function checkPolicyTimeouts(policies: Description['policyTimeouts'], count: num
 }
 
 const COLUMNS = [
-  ['offset', 'Uint32Array'], ['length', 'Uint32Array'], ['originalLength', 'Uint32Array'], ['seconds', 'Float64Array'],
-  ['nanoseconds', 'Uint32Array'], ['linkType', 'Uint16Array'],
+  ['offset', Uint32Array], ['length', Uint32Array], ['originalLength', Uint32Array], ['seconds', Float64Array],
+  ['nanoseconds', Uint32Array], ['linkType', Uint16Array],
 ] as const
 
 /** Refuses what is no batch; of the columns' values only the count is looked at. */
@@ -763,11 +763,15 @@ export function checkBatch(batch: PacketBatch, batchSize: number): void {
   }
   if (!(batch.data instanceof Uint8Array)) throw invalid('the data of a batch must be a Uint8Array')
   for (const [name, type] of COLUMNS) {
-    // By its name: classes differ between realms. Another type's numbers would be places outside of the data.
-    const isColumn = ArrayBuffer.isView(batch[name]) && Object.prototype.toString.call(batch[name]) === `[object ${type}]`
-    if (!isColumn) throw invalid(`the column '${name}' of a batch must be a ${type}`)
+    // Another type's numbers would be places outside of the data.
+    if (!(batch[name] instanceof type || isOf(type.name, batch[name]))) throw invalid(`the column '${name}' of a batch must be a ${type.name}`)
     if (batch[name].length < count) throw invalid(`the column '${name}' of a batch is shorter than its count`)
   }
+}
+
+/** By its name: classes differ between realms. */
+function isOf(name: string, column: unknown): boolean {
+  return ArrayBuffer.isView(column) && Object.prototype.toString.call(column) === `[object ${name}]`
 }
 
 function originalLength(bytes: Uint8Array, length: number | undefined): number {
