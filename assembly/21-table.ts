@@ -7,7 +7,8 @@
  * A bucket holds seven entries; what is over hangs in a chain linked through the entries. A lookup compares the whole
  * hash in all seven places at once and then the key. An entry is indexed once, by the canonical key both of its
  * directions share, zone included; one whose zone applies to one direction only is indexed as in zone 0, and lookups
- * that may meet such entries compare zones direction by direction. A removal clears its place, and one entry of the chain moves up, so no tombstones gather.
+ * that may meet such entries compare zones direction by direction. A removal clears its place, and one entry of the chain
+ * moves up, so no tombstones gather.
  *
  * Life of an entry: taken from the free list (or fresh) by `allocate`, filled by its protocol, put into the index by
  * `insert` when its first packet has passed (confirmed), removed by `remove` on expiry, eviction, or by its protocol.

@@ -15,7 +15,8 @@
 import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
   accountsAt, batchBytes, batchSize, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
-  expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt,
+  expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt,
+  historiesAt, indexAt, inputAt,
   LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
   PACKET_SIZE, PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
   secondsAt, settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,

@@ -69,7 +69,9 @@ async function inPage(isolated: boolean): Promise<Report> {
   }
 }
 
-function text({ workers, connections, batch, in: place, processors, one, pool, speedup }: Report & Settings & { in: string; processors: number }): string {
+type Told = Report & Settings & { in: string; processors: number }
+
+function text({ workers, connections, batch, in: place, processors, one, pool, speedup }: Told): string {
   const cell = ({ p25, p50, p75 }: Quartiles, digits: number) => `${p50.toFixed(digits)} (${p25.toFixed(digits)}–${p75.toFixed(digits)})`
   return [
     `${place}: ${connections} connections, batches of ${batch}, ${processors} processors`,

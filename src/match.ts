@@ -20,7 +20,7 @@ export interface CompiledMatch {
   readonly dst: AddressMatch
 }
 
-export interface AddressMatch {
+interface AddressMatch {
   readonly address: Uint8Array
   readonly mask: Uint8Array
 }

@@ -16,7 +16,8 @@ import {
 import { bad, decodeSnapshot, encodeSnapshot } from './snapshot.js'
 import { checkThresholds, SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
 import type {
-  Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind, Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
+  Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind,
+  Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
   VerdictBatch, ZoneRule,
 } from './types.js'
 
@@ -264,8 +265,8 @@ export class Tracker implements Disposable {
     const sized = Object.fromEntries(['acct', 'timestamp'].map(name => [name, this.#sysctl[name]]))
     // A copy: what the caller does to its lists later is not ours.
     this.#made = JSON.parse(JSON.stringify({
-      maxConnections: this.#maxConnections, batchSize, sysctl: { ...sized, ...this.#most }, notrack, drop, zone, timeouts, shard, labels, history,
-      explain, checksum,
+      maxConnections: this.#maxConnections, batchSize, sysctl: { ...sized, ...this.#most }, notrack, drop, zone,
+      timeouts, shard, labels, history, explain, checksum,
     })) as TrackerOptions
     this.#helperNames = describeHelpers(options.helpers)
   }

@@ -3,7 +3,7 @@ import { protocolName } from '../names.js'
 import type { Connection, TcpInfo, Tuple } from '../types.js'
 
 /** One direction of the entry, the protocol by name. */
-export interface TupleDetail extends Omit<Tuple, 'family' | 'protocol'> {
+interface TupleDetail extends Omit<Tuple, 'family' | 'protocol'> {
   readonly protocol: string
 }
 

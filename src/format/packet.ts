@@ -11,7 +11,7 @@ import type { VerdictBatch } from '../types.js'
 import { ipv4Text, ipv6Text } from './address.js'
 
 /** What follows a protocol's name in its tuple. */
-export const KIND_OTHER = 0
+const KIND_OTHER = 0
 export const KIND_PORTS = 1
 export const KIND_ICMP = 2
 

@@ -9,7 +9,7 @@
  */
 
 /** Reads the bits and octets of one encoding. */
-export class PerReader {
+class PerReader {
   /** A read ran past the end, or met a value that cannot be. */
   failed = false
   private bit: number
@@ -97,7 +97,7 @@ export class PerReader {
 const NOTHING = new Uint8Array(0)
 
 /** What comes out of a type; see `decode`. */
-export type PerValue = any
+type PerValue = any
 
 type Read = (reader: PerReader) => PerValue
 

@@ -131,7 +131,7 @@ export interface RasOptions {
 
 type Ras = HelperPacket<RasState>
 
-export const RAS_HELPER = 'RAS'
+const RAS_HELPER = 'RAS'
 
 /** Linux counts time in 32 bits of ticks, mostly 250 a second: a time to live above 17179869 seconds begins anew. */
 const TICKS = 250

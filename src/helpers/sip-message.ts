@@ -33,7 +33,7 @@ export interface HeaderName {
 
 export const CSEQ: HeaderName = { name: 'cseq' }
 export const EXPIRES: HeaderName = { name: 'expires' }
-export const CONTACT: HeaderName = { name: 'contact', compact: 'm' }
+const CONTACT: HeaderName = { name: 'contact', compact: 'm' }
 export const CONTENT_LENGTH: HeaderName = { name: 'content-length', compact: 'l' }
 
 /** An address and where the text goes on behind it. */

@@ -28,7 +28,7 @@ export interface MakeRequest {
 }
 
 /** Rows `from` to `to` of the batch that was dealt to `at`, whose offset 0 has the address `zero`. */
-export interface TrackRequest {
+interface TrackRequest {
   readonly kind: 'track'
   readonly id: number
   readonly at: number

@@ -73,7 +73,7 @@ export class Work {
   }
 
   /** Packets are numbered by each worker for itself. */
-  #announced({ packet: _, ...expectation }: Expectation): PoolExpectation {
+  #announced({ packet: _packet, ...expectation }: Expectation): PoolExpectation {
     return { ...expectation, id: this.#number(expectation.id), master: this.#number(expectation.master) }
   }
 

@@ -27,7 +27,7 @@ function shrunk(): Uint8Array {
   return bytes
 }
 
-export const VALUES: Readonly<Record<string, () => unknown>> = {
+const VALUES: Readonly<Record<string, () => unknown>> = {
   undefined: () => undefined, null: () => null, true: () => true, false: () => false,
   zero: () => 0, minusZero: () => -0, one: () => 1, two: () => 2, minusOne: () => -1, half: () => 1.5, nan: () => NaN,
   infinity: () => Infinity, byte: () => 255, word: () => 65_535, overWord: () => 65_536, u32: () => 0xffffffff,
@@ -43,7 +43,8 @@ export const VALUES: Readonly<Record<string, () => unknown>> = {
   unprintable: () => ({ toString: null, valueOf: null }), date: () => new Date(0), map: () => new Map(), boxed: () => Object(1) as unknown,
   cyclic: () => { const self: { self?: unknown } = {}; self.self = self; return self },
   packet: () => PACKET, noBytes: () => new Uint8Array(0), manyBytes: () => new Uint8Array(300_000), detached, shared, shrunk,
-  detachedBuffer: () => detached().buffer, buffer: () => new ArrayBuffer(8), view: () => new DataView(new ArrayBuffer(8)), floats: () => new Float64Array(300).fill(NaN),
+  detachedBuffer: () => detached().buffer, buffer: () => new ArrayBuffer(8), view: () => new DataView(new ArrayBuffer(8)),
+  floats: () => new Float64Array(300).fill(NaN),
   signed: () => new Int32Array(300).fill(-5), bigs: () => new BigInt64Array(300), clamped: () => new Uint8ClampedArray(300),
   words: () => new Uint32Array(300), halves: () => new Uint16Array(300), lots: () => new Uint32Array(300).fill(0xfffffff0),
   seconds: () => new Float64Array(300), infinite: () => new Float64Array(300).fill(Infinity),

@@ -19,7 +19,8 @@ function capture(random: Random): Uint8Array {
   if (random.chance(2)) return pcap(packets, { magic: random.pick(MAGICS), bigEndian })
   const blocks = new Blocks(bigEndian)
   const options = Array.from({ length: random.below(4) }, () => [random.pick([1, 2, 9, 14, 99]), Array(random.below(10)).fill(6)] as const)
-  const empty = Array.from({ length: random.chance(4) ? random.below(200) : 0 }, () => blocks.block(random.pick([4, 5, 0xbad]), new Uint8Array(0)))
+  const many = random.chance(4) ? random.below(200) : 0
+  const empty = Array.from({ length: many }, () => blocks.block(random.pick([4, 5, 0xbad]), new Uint8Array(0)))
   const body = packets.map((packet, i) => random.chance(3) ? blocks.simple(packet.data)
     : random.chance(4) ? blocks.obsolete(packet, BigInt(i)) : blocks.enhanced(packet, BigInt(i), 0, options))
   return concat(blocks.section(), blocks.interface({ options: random.chance(2) ? options : [] }), ...empty, ...body)

@@ -66,7 +66,7 @@ const USAGE = (name: string, unit: string, usual: number) => `npm run fuzz:${nam
   --round N            only this round, as a failure names it
   --replay FILE        only this input of the corpus`
 
-export function compiledCore(core: 'debug' | 'release'): WebAssembly.Module | undefined {
+function compiledCore(core: 'debug' | 'release'): WebAssembly.Module | undefined {
   return core === 'debug' ? new WebAssembly.Module(readFileSync(DEBUG_CORE)) : undefined
 }
 

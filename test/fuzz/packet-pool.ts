@@ -15,7 +15,7 @@ const BATCH_BYTES = 1 << 20
 const LARGEST = 72_000
 const OUT = BATCH_BYTES + LARGEST
 /** Packets that a batch has at most. */
-export const MOST = 4096
+const MOST = 4096
 /** First two bytes of 10.0.0.0; 2001:db8 has 0xdb8 in its second word. */
 const MOST_WORLDS = 0x0a00
 const LINK_TYPES = [0, 1, 9, 12, 14, 50, 51, 101, 104, 108, 113, 228, 229, 276, 65_535]

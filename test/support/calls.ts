@@ -12,7 +12,7 @@ import {
 } from './h323-messages.js'
 
 /** Who speaks, and what. */
-export type Spoken = readonly ['>' | '<', Uint8Array]
+type Spoken = readonly ['>' | '<', Uint8Array]
 
 export interface Call {
   readonly name: string
@@ -267,7 +267,9 @@ export function packetsOf({ helper, family = 4, said, then }: Call): Uint8Array[
   return then ? [...first, ...connection(true, { src, dst, sport: 1001, dport: then.dport }, then.said)] : first
 }
 
-function connection(isTcp: boolean, there: { src: string, dst: string, sport: number, dport: number }, said: readonly Spoken[]): Uint8Array[] {
+type Sides = { src: string, dst: string, sport: number, dport: number }
+
+function connection(isTcp: boolean, there: Sides, said: readonly Spoken[]): Uint8Array[] {
   const back = { src: there.dst, dst: there.src, sport: there.dport, dport: there.sport }
   if (!isTcp) return said.map(([who, payload]) => udpWith(who === '>' ? there : back, payload))
   const seq = { '>': 1001, '<': 5001 }

@@ -172,7 +172,8 @@ function tupleOf(bytes: Uint8Array): Parameters<Tracker['find']>[0] | null {
   }
   const [src, dst] = family === 4 ? [text(12, 4), text(16, 4)] : [text(8, 16), text(24, 16)]
   if (protocol === undefined) return null // its headers end behind it
-  if (bytes.length < (family === 4 ? 20 : 40) || bytes.length < at + (protocol === 1 || protocol === 58 ? 8 : [6, 17, 132, 136].includes(protocol) ? 4 : 0)) return null
+  const needed = protocol === 1 || protocol === 58 ? 8 : [6, 17, 132, 136].includes(protocol) ? 4 : 0
+  if (bytes.length < (family === 4 ? 20 : 40) || bytes.length < at + needed) return null
   if (protocol === 1 || protocol === 58) {
     if (isError(family, bytes[at])) {
       const quote = tupleOf(bytes.subarray(at + 8))

@@ -12,7 +12,7 @@ import { SHARED } from './golden.js'
 import { rawCapture } from './raw-capture.js'
 
 /** A packet in the oracle's words or as bytes; what a rule of the kernel does with it, we are told. */
-export interface PacketStep {
+interface PacketStep {
   readonly packet: string | { readonly hex: string } | object
   readonly mark?: number
   readonly labels?: readonly number[]
@@ -66,7 +66,7 @@ export interface Recorded {
 }
 
 export const PROC_EXPECTATIONS = '/proc/net/nf_conntrack_expect'
-export const EVENT_WORDS = 'extended,timestamp,id,labels'
+const EVENT_WORDS = 'extended,timestamp,id,labels'
 const helper = new URL('../kernel/conntrack-tool.py', import.meta.url).pathname
 const cli = new URL('../../dist/cli.js', import.meta.url).pathname
 const run = promisify(execFile)

@@ -17,13 +17,13 @@ const part = (at: At | undefined, piece: (at: At) => Piece): Piece => at === und
 // H.225.0
 
 /** TransportAddress of H.225.0: an ipAddress or an ip6Address. */
-export function address(at: At): Piece {
+function address(at: At): Piece {
   const { ip, port } = endOf(at)
   return all(bits(ip.length === 4 ? '0 000' : '0 011 0'), octets(ip), word(port))
 }
 
 /** A TransportAddress that is none of IP: ipxAddress. */
-export const ipxAddress: Piece = all(bits('0 010'), octets(Array<number>(12).fill(1)))
+const ipxAddress: Piece = all(bits('0 010'), octets(Array<number>(12).fill(1)))
 
 const PROTOCOL = counted([0, 8, 0x91, 0x4a, 0, 4])
 const GUID = octets(Array.from({ length: 16 }, (_, i) => i))
@@ -165,7 +165,7 @@ const multicastAddress = (at: At): Piece => {
 }
 
 /** Where a channel goes: media (RTP) and media control (RTCP). */
-export interface Channels {
+interface Channels {
   readonly media?: At
   readonly control?: At
   /** Its addresses are written as those of groups. */

@@ -78,7 +78,7 @@ export class HelpedSession {
 const PROTOCOLS: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 47: 'gre' }
 
 /** `<protocol> <source>[/<mask>][:<port>] -> <destination>:<port>[ permanent][ inactive][ for <assigned helper>]` */
-export function expectationText(expectation: StandingExpectation): string {
+function expectationText(expectation: StandingExpectation): string {
   const { protocol, src, srcMask, sport, dst, dport, permanent, inactive, helper } = expectation
   const from = `${src ?? 'any'}${srcMask ? `/${srcMask}` : ''}${sport === undefined ? '' : `:${sport}`}`
   const marks = [permanent && ' permanent', inactive && ' inactive', helper && ` for ${helper}`].filter(Boolean)

@@ -39,7 +39,7 @@ export function readExpectations(url: URL): string[] {
 }
 
 /** What a tracker tells of expectations from now on. */
-export function toldExpectations(tracker: Tracker): ToldExpectation[] {
+function toldExpectations(tracker: Tracker): ToldExpectation[] {
   const told: ToldExpectation[] = []
   for (const kind of ['expectation-new', 'expectation-destroy'] as const) {
     tracker.on(kind, event => told.push({

@@ -48,7 +48,7 @@ export const octets = (values: Iterable<number>): Piece => out => {
 export const word = (value: number): Piece => octets([value >> 8, value & 255])
 
 /** A length without upper bound. */
-export const length = (value: number): Piece => octets(value < 128 ? [value] : [0x80 | value >> 8, value & 255])
+const length = (value: number): Piece => octets(value < 128 ? [value] : [0x80 | value >> 8, value & 255])
 
 /** Octets behind their length: an OBJECT IDENTIFIER, an OCTET STRING, an open type that is encoded already. */
 export const counted = (values: Uint8Array | readonly number[]): Piece => all(length(values.length), octets(values))

@@ -41,7 +41,7 @@ export function batchesOf(packets: readonly (TimedPacket | Frame)[], size: numbe
 
 /** All ways in which a pool and one tracker differ; the batches are given to the pool without waiting for answers. */
 export async function differences(batches: readonly PacketBatch[], options: PoolOptions): Promise<string[]> {
-  const { workers, helpers = [], ...rest } = options
+  const { workers: _workers, helpers = [], ...rest } = options
   const one = createTracker({ hashSeed: 1, ...rest, batchSize: 65_536, helpers: helpers.flatMap(name => standardHelper(name)) })
   const pool = localPool(options)
   const ids = new Ids()

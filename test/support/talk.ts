@@ -14,7 +14,7 @@ export function reversed({ src, dst, sport, dport }: Endpoints): Endpoints {
 }
 
 /** Either side, the first speaker a little more often. */
-export function eitherSide(random: Random, at: Endpoints): Endpoints {
+function eitherSide(random: Random, at: Endpoints): Endpoints {
   return random.below(5) < 3 ? at : reversed(at)
 }
 

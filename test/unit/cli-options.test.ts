@@ -307,7 +307,8 @@ class FakeTracker implements CommandTracker {
   statistics(): Statistics {
     return {
       packets: this.packets, states: { NEW: this.packets, ESTABLISHED: 0, RELATED: 0, INVALID: 0, UNTRACKED: 0, none: 0 },
-      reasons: {}, protocols: {}, entries: 2, inserts: 4, deletes: 1, maxConnections: 10, offloadedChecksums: this.packets, helperErrors: {},
+      reasons: {}, protocols: {}, entries: 2, inserts: 4, deletes: 1, maxConnections: 10,
+      offloadedChecksums: this.packets, helperErrors: {},
       counters: {
         found: 0, invalid: 0, insert: 0, insert_failed: 0, drop: 0, early_drop: 0, error: 0, search_restart: 0,
         clash_resolve: 0, chaintoolong: 0,

@@ -428,7 +428,8 @@ function datagram(dport: number, rest: Partial<Connection> = {}): Connection {
   const [src, dst] = ['10.0.0.1', '10.0.0.2']
   return {
     ...UDP_CONNECTION, id: 9, packets: { original: 1, reply: 0 }, bytes: { original: 28, reply: 0 },
-    original: { family: 4, protocol: 17, src, dst, sport: 1, dport }, reply: { family: 4, protocol: 17, src: dst, dst: src, sport: dport, dport: 1 },
+    original: { family: 4, protocol: 17, src, dst, sport: 1, dport },
+    reply: { family: 4, protocol: 17, src: dst, dst: src, sport: dport, dport: 1 },
     ...rest,
   }
 }

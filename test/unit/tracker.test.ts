@@ -246,7 +246,7 @@ describe('misuse of methods', () => {
     ['trackBatch of null', t => t.trackBatch(wrong<PacketBatch>(null))],
     ['trackBatch with a column that is an array', t => t.trackBatch(without({ count: 2, offset: [0, 28, 0, 0] }))],
     ['find of null', t => t.find(wrong<TupleQuery>(null))],
-    
+
   ])('%s is an error with a code', (_, call) => {
     expect(codeOf(() => call(make()))).toMatch('invalid-argument')
   })
