@@ -24,7 +24,7 @@ import { isElsewhere } from './09-shard'
 import { readLink } from './10-link'
 import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
 import { readNetwork } from './11-network'
-import { assignZone, isDropped, isExempt, setLists } from './13-match'
+import { assignByRules, assignZone, isDropped, isExempt, setLists } from './13-match'
 import { makeKey } from './14-tuple'
 import { makeCrcTable } from './19-sctp-header'
 import { readTransport, transportChecksums } from './15-transport'
@@ -40,7 +40,7 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import {
-  classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, resume,
+  classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld, resume, resumeHeld,
 } from './50-track'
 
 export { setShard } from './09-shard'
@@ -253,6 +253,89 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
   classify(p, 0)
 }
 
+// One packet among the host's rules: read, shown to the raw table, tracked, shown to the other tables, resumed.
+
+let readable: bool = false
+
+/**
+ * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table.
+ *
+ * @param checksums how they are taken of this packet
+ * @returns whether it gets that far: the next call is `trackForRules`, and otherwise `dropBeforeRules`
+ */
+export function readForRules(length: u32, wireLength: u32, linkType: u32, time: i64, checksums: u32): bool {
+  releaseComplete()
+  groupLeft = 0
+  const p = packetAt(0)
+  p.frame = inputAt
+  p.length = length
+  p.wireLength = wireLength
+  p.time = time
+  ruledChecksums = checksums
+  startReading(p)
+  p.networkLength = 0
+  p.reason = readLink(p, linkType)
+  if (p.reason) return false
+  p.ownNetwork = p.network - p.frame
+  readable = readNetwork(p, checksums)
+  return readable || p.path != PATH_NONE
+}
+
+let ruledChecksums: u32 = 0
+
+/** First byte of the packet's IP header: that of a reassembled datagram is not in the input. */
+export function ruledNetwork(): u32 {
+  return packetAt(0).network
+}
+
+/** Behind the last byte of the IP packet that was captured. */
+export function ruledEnd(): u32 {
+  const p = packetAt(0)
+  if (p.transport) return p.transport + p.transportCaptured
+  return p.network + min(p.networkLength, p.length - p.ownNetwork)
+}
+
+/** Bytes of the whole IP packet. */
+export function ruledLength(): u32 {
+  return packetAt(0).networkLength
+}
+
+/** It ends before it is looked up: it never came to the rules, or the raw table drops it. */
+export function dropBeforeRules(): void {
+  setRecording(true)
+  packetAt(0).path = PATH_NONE
+  classify(packetAt(0), 0)
+}
+
+/**
+ * Tracks it with what the raw table gave it. Where it has a connection then it is held (`isHeld`) until `resumeHeldPacket`.
+ */
+export function trackForRules(exempt: bool, zone: u32, directions: u32, policy: u32, helper: u32): void {
+  setRecording(true)
+  const p = packetAt(0)
+  if (exempt) {
+    p.path = PATH_UNTRACKED
+    p.reason = 0
+  } else {
+    if (readable) readTransport(p, transportChecksums(ruledChecksums))
+    if (zone && directions != ZONE_BOTH) setDirectional(true)
+    assignByRules(p, zone, directions, policy, helper)
+    if (isLookedUp(p)) p.hash = hashKey(p)
+  }
+  classify(p, 0)
+  p.zoneDirections = ZONE_BOTH
+}
+
+export function isHeld(): bool {
+  return held
+}
+
+export function resumeHeldPacket(drop: bool): void {
+  resumeHeld(drop)
+}
+
+export { markHeld }
+
 // @ts-ignore: decorator
 @inline function packetAt(i: u32): Packet {
   return changetype<Packet>(scratchAt + i * PACKET_SIZE)
@@ -299,10 +382,7 @@ function leaveElsewhere(p: Packet): void {
 const MAX_PACKET: u32 = 72 * 1024
 
 function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
-  p.wireLength = max(p.wireLength, p.length)
-  p.length = min(p.length, MAX_PACKET)
-  p.network = p.frame
-  clearPacket(p)
+  startReading(p)
   p.reason = readLink(p, linkType)
   if (p.reason) return
   p.ownNetwork = p.network - p.frame
@@ -316,6 +396,14 @@ function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   if (readable) readTransport(p, transportMode)
   assignZone(p)
   p.dropped = u8(isDropped(p))
+}
+
+// @ts-ignore: decorator
+@inline function startReading(p: Packet): void {
+  p.wireLength = max(p.wireLength, p.length)
+  p.length = min(p.length, MAX_PACKET)
+  p.network = p.frame
+  clearPacket(p)
 }
 
 /** The last packet's second, and the same in nanoseconds: most packets share it, and converting costs 2 ns. */

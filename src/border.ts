@@ -8,7 +8,10 @@ import { ConntrackError } from './errors.js'
 import { ipv4Text, ipv6Text } from './format/address.js'
 import type { HelpedConnection, StandingExpectation } from './helpers/helper.js'
 import type { CompiledMatch } from './match.js'
-import { DIRECTIONS, EVENTS, SCTP_STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES } from './names.js'
+import type { Assignment, HookConnection, HookPacket, PacketHooks } from './hooks.js'
+import {
+  DIRECTIONS, EVENTS, SCTP_STATES, STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES, VERDICT_DROPPED, type State,
+} from './names.js'
 import { FIXED_TIMEOUTS, SYSCTLS } from './sysctl.js'
 import type {
   Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind, TcpInfo, TcpSide, Tuple,
@@ -67,6 +70,9 @@ const EXPECTATION_INDEX_SIZE = 1024 * 4
 const GRE_PAIRS_SIZE = 64 * 48
 /** Bit of a connection's status: it was announced. */
 const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
+const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
+const TCP = 6
+const CLOSING_STATES: readonly number[] = [TCP_STATES.indexOf('TIME_WAIT'), TCP_STATES.indexOf('CLOSE')]
 const WHOLE_MASK = { 4: '255.255.255.255', 6: 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff' } as const
 const NO_MASK = { 4: '0.0.0.0', 6: '::' } as const
 const PERMANENT = 1
@@ -116,6 +122,15 @@ interface Exports {
   handedFlags(): number
   handedSlot(): number
   resumePacket(drop: number): void
+  readForRules(length: number, wireLength: number, linkType: number, time: bigint, checksums: number): number
+  ruledNetwork(): number
+  ruledEnd(): number
+  ruledLength(): number
+  dropBeforeRules(): void
+  trackForRules(exempt: number, zone: number, directions: number, policy: number, helper: number): void
+  isHeld(): number
+  resumeHeldPacket(drop: number): void
+  markHeld(mark: number): void
   setTimeLeft(slot: number, nanoseconds: bigint): void
   addExpectation(master: number, skipMaster: number, limit: number): number
   findExpectationOf(zone: number): number
@@ -405,6 +420,60 @@ export class Core {
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
     this.#verdicts.count = 1
     return this.#verdicts
+  }
+
+  // A packet among rules
+
+  /**
+   * Classifies one packet with rules around it.
+   *
+   * @param checksums how they are taken of it: 0 verify, 1 offload, 2 ignore
+   */
+  trackAmongRules(
+    bytes: Uint8Array, wireLength: number, linkType: number, time: bigint, checksums: number, hooks: PacketHooks,
+  ): VerdictBatch {
+    const length = Math.min(bytes.length, MAX_PACKET)
+    this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
+    const exports = this.#exports
+    const reaches = exports.readForRules(length, wireLength, linkType, time, checksums) !== 0
+    const packet = reaches ? this.#hookPacket(linkType, time) : null
+    const assigned = packet && hooks.before(packet)
+    this.#verdicts.count = 1
+    if (!packet || !assigned) {
+      exports.dropBeforeRules()
+    } else {
+      this.#trackAssigned(assigned)
+      this.#judge(packet, hooks)
+    }
+    this.#drainWaiting()
+    return this.#verdicts
+  }
+
+  #hookPacket(linkType: number, time: bigint): HookPacket {
+    const exports = this.#exports
+    const network = exports.ruledNetwork() >>> 0
+    return {
+      data: this.#bytes, frame: this.#at.input, network, end: exports.ruledEnd() >>> 0, length: exports.ruledLength() >>> 0,
+      linkType, time, family: this.#bytes[network] >> 4 === 4 ? 4 : 6,
+    }
+  }
+
+  #trackAssigned({ notrack, zone, zoneDirection, policy, helper }: Assignment): void {
+    const number = helper === null ? 0 : this.helperNames.findIndex(({ name }) => name === helper) + 1
+    this.#exports.trackForRules(notrack ? 1 : 0, zone, ZONE_DIRECTIONS[zoneDirection], policy, number)
+  }
+
+  #judge(packet: HookPacket, hooks: PacketHooks): void {
+    if (this.#exports.isHeld()) {
+      const flags = this.#exports.handedFlags()
+      const passes = hooks.after(packet, STATES[flags >> 8] as State, new HeldConnection(this, this.#exports, this.#view, this.#at))
+      this.#exports.resumeHeldPacket(passes ? 0 : 1)
+      if (this.#exports.isHandedOver()) this.#resume()
+      return
+    }
+    const state = STATES[this.#verdicts.state[0]]
+    const isSeen = state !== null && !(this.#verdicts.flags[0] & VERDICT_DROPPED)
+    if (isSeen) hooks.after(packet, state, null)
   }
 
   #resume(): void {
@@ -1106,6 +1175,111 @@ export class Core {
       end: u32(0), maxEnd: u32(4), maxWindow: u32(8), maxAck: u32(12),
       scale: this.#view.getUint8(at + 16), flags: bits(this.#view.getUint8(at + 17), TCP_FLAGS),
     }
+  }
+}
+
+/** The connection of the packet that is held for rules: what they ask for is read when they do. */
+class HeldConnection implements HookConnection {
+  readonly slot: number
+  readonly direction: 'original' | 'reply'
+  readonly #core: Core
+  readonly #exports: Exports
+  readonly #view: DataView
+  readonly #regions: Record<keyof typeof Region, number>
+  readonly #at: number
+
+  constructor(core: Core, exports: Exports, view: DataView, regions: Record<keyof typeof Region, number>) {
+    this.#core = core
+    this.#exports = exports
+    this.#view = view
+    this.#regions = regions
+    this.slot = exports.handedSlot() >>> 0
+    this.#at = regions.entries + this.slot * ENTRY_SIZE
+    this.direction = exports.handedFlags() & 1 ? 'reply' : 'original'
+  }
+
+  get id(): number {
+    return this.#core.idOf(this.slot)
+  }
+
+  get status(): number {
+    return this.#view.getUint16(this.#at + 48, true)
+  }
+
+  get protocol(): number {
+    return this.#view.getUint8(this.#at + 36)
+  }
+
+  get family(): 4 | 6 {
+    return this.#view.getUint8(this.#at + 37) === 4 ? 4 : 6
+  }
+
+  get zone(): number {
+    return this.#core.zoneOf(this.slot)
+  }
+
+  get mark(): number {
+    return this.#view.getUint32(this.#at + 76, true)
+  }
+
+  setMark(mark: number): void {
+    this.#exports.markHeld(mark)
+  }
+
+  /** Endpoint 0 or 1 of the key. */
+  #side(direction: 'original' | 'reply', side: 'src' | 'dst'): number {
+    const flipped = (direction === 'reply') !== (side === 'dst') ? 1 : 0
+    return this.#view.getUint8(this.#at + 51) ^ flipped
+  }
+
+  addressAt(direction: 'original' | 'reply', side: 'src' | 'dst'): number {
+    return this.#at + this.#side(direction, side) * 16 + (this.family === 4 ? 12 : 0)
+  }
+
+  port(direction: 'original' | 'reply', side: 'src' | 'dst'): number {
+    const { protocol } = this
+    if (protocol !== 1 && protocol !== 58) return this.#view.getUint16(this.#at + 32 + this.#side(direction, side) * 2, true)
+    if (side === 'src') return this.#view.getUint16(this.#at + 32, true)
+    const request = this.#view.getUint8(this.#at + 34)
+    const type = direction === 'reply' ? answerType(protocol, request) : request
+    return type << 8 | this.#view.getUint8(this.#at + 35)
+  }
+
+  get timeLeftNs(): bigint {
+    if (!(this.status & CONFIRMED)) return 0n
+    const left = this.#view.getBigInt64(this.#at + 40, true) - this.#core.now
+    return left > 0n ? left : 0n
+  }
+
+  get account(): HookConnection['account'] {
+    if (!(this.#view.getUint8(this.#at + 75) & ATTACHED_ACCOUNT)) return null
+    const at = this.#regions.accounts + this.slot * 32
+    const count = (offset: number) => Number(this.#view.getBigUint64(at + offset, true))
+    return { packets: [count(0), count(16)], bytes: [count(8), count(24)] }
+  }
+
+  get masterHelper(): string | null {
+    if (!this.#core.parts.helpers || !(this.status & EXPECTED)) return null
+    const helper = this.#view.getUint8(this.#regions.helped + this.slot * HELPED_SIZE + 13)
+    return this.#core.helperNames[helper - 1]?.name ?? null
+  }
+
+  get key(): string {
+    return this.#keyAt(this.#at)
+  }
+
+  /** The 40 bytes of the key and who sent the first packet, as text. */
+  #keyAt(at: number): string {
+    let text = String(this.#view.getUint8(at + 51))
+    for (let i = 0; i < 40; i += 4) text += ',' + this.#view.getUint32(at + i, true).toString(36)
+    return text
+  }
+
+  isOpen(slot: number, key: string): boolean {
+    const at = this.#regions.entries + slot * ENTRY_SIZE
+    const isThere = (this.#view.getUint16(at + 48, true) & CONFIRMED) !== 0
+      && this.#view.getBigInt64(at + 40, true) > this.#core.now && this.#keyAt(at) === key
+    return isThere && !(this.#view.getUint8(at + 36) === TCP && CLOSING_STATES.includes(this.#view.getUint8(at + 50)))
   }
 }
 

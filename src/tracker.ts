@@ -5,6 +5,7 @@ import { coreModule } from './core-module.js'
 import { ConntrackError } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
+import type { PacketHooks } from './hooks.js'
 import { flatten, HelperHost, type HelperMemory } from './helper-host.js'
 import type { Helper } from './helpers/helper.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
@@ -349,6 +350,33 @@ export class Tracker implements Disposable {
     this.#last = this.#core.track(batch, this.#explain)
     this.#leave()
     return this.#last
+  }
+
+  /**
+   * Classifies one packet with rules around it: they choose what is tracked and how, see the verdict, and may drop the
+   * packet before its connection is confirmed. The options `notrack`, `drop`, `zone` and the matches of `timeouts` and
+   * `helpers` are not asked.
+   *
+   * @param info.checksum for this packet, the option of that name otherwise
+   * @throws ConntrackError as `track`; what a hook throws leaves the tracker unfit for use
+   */
+  trackAmongRules(bytes: Uint8Array, hooks: PacketHooks, info: PacketInfo & { readonly checksum?: ChecksumMode } = {}): Verdict {
+    if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
+    const time = info.time ?? this.#clock()
+    if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
+    const wireLength = originalLength(bytes, info.originalLength)
+    const linkType = info.linkType === undefined ? RAW : linkTypeNumber(info.linkType)
+    const checksums = CHECKSUM_MODES.indexOf(info.checksum ?? this.#made.checksum ?? 'verify')
+    this.#enter()
+    this.#recorded = true
+    this.#busy = true
+    try {
+      this.#last = this.#core.trackAmongRules(bytes, wireLength, linkType, clampTime(time), checksums, hooks)
+    } finally {
+      this.#busy = false
+    }
+    this.#leave()
+    return this.#verdict(this.#last, 0)
   }
 
   /** Verdict `index` of a batch as an object. */
