@@ -12,7 +12,7 @@
  * then packet by packet in order. What is looked up ahead is a hint only; every packet sees the table as the packet
  * before it left it. How packets are split into batches and groups changes nothing.
  */
-import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
+import { CHECKSUM_IGNORE, CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
   accountsAt, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
   expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt,
@@ -260,10 +260,9 @@ let readable: bool = false
 /**
  * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table.
  *
- * @param checksums how they are taken of this packet
  * @returns whether it gets that far: the next call is `trackForRules`, and otherwise `dropBeforeRules`
  */
-export function readForRules(length: u32, wireLength: u32, linkType: u32, time: i64, checksums: u32): bool {
+export function readForRules(length: u32, wireLength: u32, linkType: u32, time: i64): bool {
   releaseComplete()
   groupLeft = 0
   const p = packetAt(0)
@@ -271,17 +270,14 @@ export function readForRules(length: u32, wireLength: u32, linkType: u32, time: 
   p.length = length
   p.wireLength = wireLength
   p.time = time
-  ruledChecksums = checksums
   startReading(p)
   p.networkLength = 0
   p.reason = readLink(p, linkType)
   if (p.reason) return false
   p.ownNetwork = p.network - p.frame
-  readable = readNetwork(p, checksums)
+  readable = readNetwork(p, checksumMode)
   return readable || p.path != PATH_NONE
 }
-
-let ruledChecksums: u32 = 0
 
 /** First byte of the packet's IP header: that of a reassembled datagram is not in the input. */
 export function ruledNetwork(): u32 {
@@ -309,15 +305,17 @@ export function dropBeforeRules(): void {
 
 /**
  * Tracks it with what the raw table gave it. Where it has a connection then it is held (`isHeld`) until `resumeHeldPacket`.
+ *
+ * @param local it comes from the machine itself: Linux does not look at its checksums
  */
-export function trackForRules(exempt: bool, zone: u32, directions: u32, policy: u32, helper: u32): void {
+export function trackForRules(exempt: bool, local: bool, zone: u32, directions: u32, policy: u32, helper: u32): void {
   setRecording(true)
   const p = packetAt(0)
   if (exempt) {
     p.path = PATH_UNTRACKED
     p.reason = 0
   } else {
-    if (readable) readTransport(p, transportChecksums(ruledChecksums))
+    if (readable) readTransport(p, local ? CHECKSUM_IGNORE : transportChecksums(checksumMode))
     if (zone && directions != ZONE_BOTH) setDirectional(true)
     assignByRules(p, zone, directions, policy, helper)
     if (isLookedUp(p)) p.hash = hashKey(p)

@@ -122,12 +122,12 @@ interface Exports {
   handedFlags(): number
   handedSlot(): number
   resumePacket(drop: number): void
-  readForRules(length: number, wireLength: number, linkType: number, time: bigint, checksums: number): number
+  readForRules(length: number, wireLength: number, linkType: number, time: bigint): number
   ruledNetwork(): number
   ruledEnd(): number
   ruledLength(): number
   dropBeforeRules(): void
-  trackForRules(exempt: number, zone: number, directions: number, policy: number, helper: number): void
+  trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): void
   isHeld(): number
   resumeHeldPacket(drop: number): void
   markHeld(mark: number): void
@@ -424,18 +424,12 @@ export class Core {
 
   // A packet among rules
 
-  /**
-   * Classifies one packet with rules around it.
-   *
-   * @param checksums how they are taken of it: 0 verify, 1 offload, 2 ignore
-   */
-  trackAmongRules(
-    bytes: Uint8Array, wireLength: number, linkType: number, time: bigint, checksums: number, hooks: PacketHooks,
-  ): VerdictBatch {
+  /** Classifies one packet with rules around it. */
+  trackAmongRules(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint, hooks: PacketHooks): VerdictBatch {
     const length = Math.min(bytes.length, MAX_PACKET)
     this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
     const exports = this.#exports
-    const reaches = exports.readForRules(length, wireLength, linkType, time, checksums) !== 0
+    const reaches = exports.readForRules(length, wireLength, linkType, time) !== 0
     const packet = reaches ? this.#hookPacket(linkType, time) : null
     const assigned = packet && hooks.before(packet)
     this.#verdicts.count = 1
@@ -458,9 +452,9 @@ export class Core {
     }
   }
 
-  #trackAssigned({ notrack, zone, zoneDirection, policy, helper }: Assignment): void {
+  #trackAssigned({ notrack, local, zone, zoneDirection, policy, helper }: Assignment): void {
     const number = helper === null ? 0 : this.helperNames.findIndex(({ name }) => name === helper) + 1
-    this.#exports.trackForRules(notrack ? 1 : 0, zone, ZONE_DIRECTIONS[zoneDirection], policy, number)
+    this.#exports.trackForRules(notrack ? 1 : 0, local ? 1 : 0, zone, ZONE_DIRECTIONS[zoneDirection], policy, number)
   }
 
   #judge(packet: HookPacket, hooks: PacketHooks): void {

@@ -24,6 +24,8 @@ export interface HookPacket {
 /** What the raw table gives a packet, and its connection if it opens one. */
 export interface Assignment {
   readonly notrack: boolean
+  /** It comes from the machine itself: its checksums are not looked at. */
+  readonly local: boolean
   readonly zone: number
   readonly zoneDirection: 'both' | 'original' | 'reply'
   /** Place of a timeout policy among the tracker's `timeouts`, 1 for the first; 0 for none. */

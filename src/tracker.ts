@@ -357,21 +357,19 @@ export class Tracker implements Disposable {
    * packet before its connection is confirmed. The options `notrack`, `drop`, `zone` and the matches of `timeouts` and
    * `helpers` are not asked.
    *
-   * @param info.checksum for this packet, the option of that name otherwise
    * @throws ConntrackError as `track`; what a hook throws leaves the tracker unfit for use
    */
-  trackAmongRules(bytes: Uint8Array, hooks: PacketHooks, info: PacketInfo & { readonly checksum?: ChecksumMode } = {}): Verdict {
+  trackAmongRules(bytes: Uint8Array, hooks: PacketHooks, info: PacketInfo = {}): Verdict {
     if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
     const time = info.time ?? this.#clock()
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
     const wireLength = originalLength(bytes, info.originalLength)
     const linkType = info.linkType === undefined ? RAW : linkTypeNumber(info.linkType)
-    const checksums = CHECKSUM_MODES.indexOf(info.checksum ?? this.#made.checksum ?? 'verify')
     this.#enter()
     this.#recorded = true
     this.#busy = true
     try {
-      this.#last = this.#core.trackAmongRules(bytes, wireLength, linkType, clampTime(time), checksums, hooks)
+      this.#last = this.#core.trackAmongRules(bytes, wireLength, linkType, clampTime(time), hooks)
     } finally {
       this.#busy = false
     }
