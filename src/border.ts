@@ -448,8 +448,15 @@ export class Core {
     const network = exports.ruledNetwork() >>> 0
     return {
       data: this.#bytes, frame: this.#at.input, network, end: exports.ruledEnd() >>> 0, length: exports.ruledLength() >>> 0,
-      linkType, time, family: this.#bytes[network] >> 4 === 4 ? 4 : 6,
+      linkType, time, family: this.#bytes[network] >> 4 === 4 ? 4 : 6, isOpen: this.#isOpen,
     }
+  }
+
+  readonly #isOpen = (slot: number, key: string): boolean => {
+    const at = this.#entry(slot)
+    const isThere = (this.#view.getUint16(at + 48, true) & CONFIRMED) !== 0
+      && this.#view.getBigInt64(at + 40, true) > this.now && keyText(this.#view, at) === key
+    return isThere && !(this.#view.getUint8(at + 36) === TCP && CLOSING_STATES.includes(this.#view.getUint8(at + 50)))
   }
 
   #trackAssigned({ notrack, local, zone, zoneDirection, policy, helper }: Assignment): void {
@@ -1259,22 +1266,15 @@ class HeldConnection implements HookConnection {
   }
 
   get key(): string {
-    return this.#keyAt(this.#at)
+    return keyText(this.#view, this.#at)
   }
+}
 
-  /** The 40 bytes of the key and who sent the first packet, as text. */
-  #keyAt(at: number): string {
-    let text = String(this.#view.getUint8(at + 51))
-    for (let i = 0; i < 40; i += 4) text += ',' + this.#view.getUint32(at + i, true).toString(36)
-    return text
-  }
-
-  isOpen(slot: number, key: string): boolean {
-    const at = this.#regions.entries + slot * ENTRY_SIZE
-    const isThere = (this.#view.getUint16(at + 48, true) & CONFIRMED) !== 0
-      && this.#view.getBigInt64(at + 40, true) > this.#core.now && this.#keyAt(at) === key
-    return isThere && !(this.#view.getUint8(at + 36) === TCP && CLOSING_STATES.includes(this.#view.getUint8(at + 50)))
-  }
+/** The 40 bytes of an entry's key and who sent the first packet, as text. */
+function keyText(view: DataView, at: number): string {
+  let text = String(view.getUint8(at + 51))
+  for (let i = 0; i < 40; i += 4) text += ',' + view.getUint32(at + i, true).toString(36)
+  return text
 }
 
 /** Rows `from` to `to` of a column; the column itself where that is all of it, since a view costs more than a copy. */

@@ -19,6 +19,8 @@ export interface HookPacket {
   /** Nanoseconds since 1970: the tracker's clock. */
   readonly time: bigint
   readonly family: 4 | 6
+  /** A connection with this key is in that slot: confirmed, alive and, of TCP, not closing. */
+  readonly isOpen: (slot: number, key: string) => boolean
 }
 
 /** What the raw table gives a packet, and its connection if it opens one. */
@@ -58,9 +60,7 @@ export interface HookConnection {
   readonly masterHelper: string | null
   /** Sets the connection's mark, told with the packet. */
   setMark(mark: number): void
-  /** The confirmed connection in `slot` with the addresses and ports of `id` is still there, and not closing (TCP). */
-  isOpen(slot: number, key: string): boolean
-  /** Addresses, ports, protocol and zone of its original direction. */
+  /** What the table knows it by: two connections that have it are the same or one after the other. */
   readonly key: string
 }
 

@@ -63,7 +63,8 @@ export interface Decision {
   readonly chain: string | null
   /** Of the rule, or of the chain whose policy decided. */
   readonly line: number | null
-  readonly path: Path | 'loopback'
+  /** The way it went; `null` where it never came to the rules. */
+  readonly path: Path | 'loopback' | null
   readonly verdict: Verdict
   /** A match asked for bytes that the capture does not have, and did not hold for that. */
   readonly unseen: boolean
@@ -129,7 +130,7 @@ export class Firewall implements PacketHooks, Disposable {
   readonly #policies: readonly string[]
   readonly #packet = new RulePacket()
   #info: JudgeInfo = {}
-  #way: Way = 'forward'
+  #way: Way | null = null
   #passage: Passage | null = null
   #expired = false
 
@@ -156,7 +157,7 @@ export class Firewall implements PacketHooks, Disposable {
     this.#info = info
     this.#passage = null
     this.#expired = false
-    this.#way = 'forward'
+    this.#way = null
     this.#packet.unseen = false
     const verdict = this.tracker.trackAmongRules(bytes, this, info)
     return this.#decision(verdict)
@@ -201,10 +202,9 @@ export class Firewall implements PacketHooks, Disposable {
   before(packet: HookPacket): Assignment | null {
     const seen = this.#packet
     seen.set(packet)
-    this.#way = this.#wayOf(packet)
-    this.#setInterfaces()
-    const family = this.#families[packet.family]
-    const raw = family?.raw[this.#way]
+    const way = this.#way = this.#wayOf(packet)
+    this.#setInterfaces(way)
+    const raw = this.#families[packet.family]?.raw[way]
     if (raw && !this.#take(raw)) return null
     return this.#assignment(seen.template)
   }
@@ -213,7 +213,7 @@ export class Firewall implements PacketHooks, Disposable {
     const seen = this.#packet
     seen.state = state
     seen.connection = connection
-    const steps = this.#families[seen.family]?.steps[this.#way] ?? []
+    const steps = this.#families[seen.family]?.steps[this.#way!] ?? []
     let isConfirmed = false
     for (const step of steps) {
       if (step.hook === 'FORWARD' && !seen.forwarded && !this.#route()) return false
@@ -271,10 +271,9 @@ export class Firewall implements PacketHooks, Disposable {
     return from && to ? 'loopback' : from ? 'output' : to ? 'input' : this.#hook
   }
 
-  #setInterfaces(): void {
+  #setInterfaces(way: Way): void {
     const seen = this.#packet
     const { in: inName, out: outName } = this.#info
-    const way = this.#way
     const width = seen.family === 4 ? 4 : 16
     seen.inInterface = way === 'output' || way === 'loopback' ? '' : inName ?? this.#interfaceOf(seen.addresses)
     seen.outInterface = way === 'loopback' ? 'lo' : way === 'input' ? '' : outName ?? this.#interfaceOf(seen.addresses + width)

@@ -55,6 +55,8 @@ export class RulePacket {
   /** A match asked for bytes that the capture does not have. */
   unseen = false
 
+  isOpen: HookPacket['isOpen'] = () => false
+
   /** Starts a packet. */
   set(packet: HookPacket): void {
     this.data = packet.data
@@ -65,6 +67,7 @@ export class RulePacket {
     this.linkType = packet.linkType
     this.time = packet.time
     this.family = packet.family
+    this.isOpen = packet.isOpen
     this.fragmentOffset = 0
     this.mark = 0
     this.state = null

@@ -1,6 +1,8 @@
 /** Targets: what a rule does with a packet that fits (iptables-extensions(8)). */
 import { allHelpers } from '../helpers/index.js'
+import type { HookConnection } from '../hooks.js'
 import { protocolNumber } from '../match.js'
+import { STATUS_BITS } from '../names.js'
 import { plain, type ReadOption, type RuleContext } from './match.js'
 import type { RulePacket, Template } from './packet.js'
 import type { Arguments } from './text.js'
@@ -190,13 +192,60 @@ function copyMark(copy: 'save' | 'restore', nfmask: number, ctmask: number): Tar
   return { name: 'CONNMARK', listing: `CONNMARK ${copy}${masks}`, outcome: 'CONTINUE', act }
 }
 
+const TEMPLATE_STATUS = 1 << STATUS_BITS.indexOf('TEMPLATE')
+
 const NO_TEMPLATE: Template = {
   notrack: false, zone: 0, zoneOfMark: false, zoneDirection: 'both', helper: null, timeout: null,
 }
 
-/** A packet keeps the first template that it gets: Linux passes over the others. */
+/**
+ * A packet keeps the first template that it gets: Linux passes over the others. Rules behind it see the template as they
+ * would a connection, NEW and without addresses, or the packet as UNTRACKED.
+ */
 function templateTarget(listing: string, template: Template): Target {
-  return { name: 'CT', listing, outcome: 'CONTINUE', template, act: packet => { packet.template ??= template } }
+  return {
+    name: 'CT', listing, outcome: 'CONTINUE', template,
+    act: packet => {
+      if (packet.template !== null || packet.state !== null) return
+      packet.template = template
+      packet.state = template.notrack ? 'UNTRACKED' : 'NEW'
+      packet.connection = template.notrack ? null : new TemplateConnection(packet.family, template)
+    },
+  }
+}
+
+/** Before any data there is, where all is zero. */
+const NOWHERE = -16
+
+/** What the raw table's rules behind `CT` see. */
+class TemplateConnection implements HookConnection {
+  readonly id = 0
+  readonly slot = 0
+  readonly direction = 'original'
+  readonly status = TEMPLATE_STATUS
+  readonly protocol = 0
+  readonly timeLeftNs = 0n
+  readonly account = null
+  readonly masterHelper = null
+  readonly key = ''
+  readonly zone: number
+  mark = 0
+
+  constructor(readonly family: 4 | 6, { zone }: Template) {
+    this.zone = zone
+  }
+
+  addressAt(): number {
+    return NOWHERE
+  }
+
+  port(): number {
+    return 0
+  }
+
+  setMark(mark: number): void {
+    this.mark = mark
+  }
 }
 
 const notrack: TargetModule = () => ({ options: {}, finish: () => templateTarget('NOTRACK', { ...NO_TEMPLATE, notrack: true }) })

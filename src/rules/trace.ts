@@ -23,7 +23,7 @@ export function createTrace(): Trace {
     watcher,
     text: decision => {
       const { packet, path, verdict } = decision
-      const head = `packet ${packet}, ${path}, ${verdict.state ?? 'no state'}${verdict.direction === null ? '' : `, ${verdict.direction}`}`
+      const head = `packet ${packet}${path === null ? '' : `, ${path}`}, ${verdict.state ?? 'no state'}${verdict.direction === null ? '' : `, ${verdict.direction}`}`
         + (verdict.reason === null ? '' : ` (${verdict.reason})`)
       return [head, ...lines, decisionText(decision)].join('\n') + '\n'
     },

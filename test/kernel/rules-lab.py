@@ -5,7 +5,7 @@ One JSON object a line on standard input, one a line on standard output:
 
     in   {"tool": "legacy" | "nft", "family": 4 | 6, "rules": text, "interfaces": {name: [prefix]}, "local": [address],
           "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns}],
-          "pace": bool, "each": bool, "list": bool, "sysctl": {name: value}}
+          "pace": bool, "tick": bool, "each": bool, "list": bool, "sysctl": {name: value}}
     out  {"saved": text of iptables-save -c, "times": [ns], "each": [text after each packet], "lists": {table: text}}
          or {"refused": what iptables-restore said}
 
@@ -104,6 +104,10 @@ class Lab:
         return run(self.command + "-save", "-c").stdout
 
 
+def jiffy():
+    return time.clock_gettime_ns(6)                                # CLOCK_MONOTONIC_COARSE
+
+
 def answer(case):
     lab = Lab(case)
     done = run(lab.command + "-restore", text=case["rules"], check=False)
@@ -116,6 +120,10 @@ def answer(case):
             wait = packet.get("at", 0) - first - (time.monotonic_ns() - start)
             if wait > 0:
                 time.sleep(wait / 1e9)
+        if case.get("tick"):
+            now = jiffy()
+            while jiffy() == now:
+                pass
         times.append(time.monotonic_ns() - start)
         lab.send(packet)
         if case.get("each"):
@@ -136,6 +144,7 @@ def in_child(case):
     if pid == 0:
         status = 0
         try:
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})    # connlimit asks on which processor an entry was made
             os.close(reader)
             with os.fdopen(writer, "w") as out:
                 try:

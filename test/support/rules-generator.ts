@@ -83,7 +83,7 @@ const connlimit: Make = ({ family, random }) => ({
   text: `-m connlimit --connlimit-${random.pick(['above', 'upto'])} ${random.below(4)} --connlimit-mask ${family === 4 ? random.pick([32, 30, 0]) : random.pick([128, 40, 0])}`
     + ` --connlimit-${random.pick(['saddr', 'daddr'])}`,
 })
-const limit: Make = ({ random }) => ({ text: `-m limit --limit ${random.pick(['1/hour', '2/day', '1/min'])} --limit-burst ${1 + random.below(9)}` })
+const limit: Make = ({ random }) => ({ text: `-m limit --limit ${random.pick(['1/hour', '20/day', '1/min'])} --limit-burst ${1 + random.below(9)}` })
 const recent: Make = ({ random, family }) => {
   const command = random.pick(['--set', '--rcheck', '--update', '--remove'])
   const asks = command === '--rcheck' || command === '--update'

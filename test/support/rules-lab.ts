@@ -17,6 +17,8 @@ export interface LabCase {
   readonly packets: readonly LabPacket[]
   /** Wait between packets as their times have it. */
   readonly pace?: boolean
+  /** Each packet in a clock tick of its own. */
+  readonly tick?: boolean
   /** Counters after each packet. */
   readonly each?: boolean
   /** The tables as `iptables -L -v -n` prints them. */

@@ -115,10 +115,10 @@ function conntrackHolds(states: { bits: number; negated: boolean } | null, tests
   }
 }
 
-/** The address at `at` is in a network of its family. */
+/** The address at `at` (before the data: zeros) is in a network of its family. */
 export function isIn(data: Uint8Array, at: number, family: 4 | 6, { address, mask }: Network): boolean {
   if (address.length !== (family === 4 ? 4 : 16)) return false
-  for (let i = 0; i < address.length; i++) if ((data[at + i] & mask[i]) !== address[i]) return false
+  for (let i = 0; i < address.length; i++) if (((at < 0 ? 0 : data[at + i]) & mask[i]) !== address[i]) return false
   return true
 }
 
@@ -243,23 +243,45 @@ function connlimitMatch({ most, above }: { most: number; above: boolean }, side:
     name: 'connlimit',
     listing: `#conn ${side}/${length} ${above ? '>' : '<='} ${most}`,
     prepare: () => {
-      const lists = new Map<string, Map<string, number>>()
+      const lists = new Map<string, OpenList>()
       return packet => {
+        const tuple = tupleOf(packet)
+        if (tuple === null) return false
         const at = packet.addresses + (side === 'dst' ? mask.length : 0)
         const group = `${mask.map((bits, i) => packet.data[at + i] & bits).join('.')}%${packet.connection?.zone ?? 0}`
         let list = lists.get(group)
         if (list === undefined) lists.set(group, list = new Map())
-        return (countOpen(list, packet) > most) === above
+        return (countOpen(list, tuple, packet) > most) === above
       }
     },
   }
 }
 
+/** Connections by their original tuples: where the table has them, and how it knows them there. */
+type OpenList = Map<string, { readonly slot: number; readonly key: string }>
+
 /** How many connections of a list are open, this packet's included. */
-function countOpen(list: Map<string, number>, { connection }: RulePacket): number {
-  if (connection === null) return list.size + 1
-  const own = connection.key
-  for (const [key, slot] of list) if (key !== own && !connection.isOpen(slot, key)) list.delete(key)
-  list.set(own, connection.slot)
-  return list.size
+function countOpen(list: OpenList, tuple: string, { connection, isOpen }: RulePacket): number {
+  for (const [each, { slot, key }] of list) if (each !== tuple && !isOpen(slot, key)) list.delete(each)
+  if (connection !== null) list.set(tuple, { slot: connection.slot, key: connection.key })
+  return list.size + (list.has(tuple) ? 0 : 1)
+}
+
+/** Protocols by the bytes of their headers that Linux needs to tell one connection from another. */
+const TUPLE_BYTES: Readonly<Record<number, number>> = { 1: 8, 6: 4, 17: 4, 33: 4, 58: 8, 132: 4, 136: 4 }
+
+/** The original tuple of a packet's connection, or its own where it has none; `null` where its headers are too short. */
+function tupleOf(packet: RulePacket): string | null {
+  const { connection, data, protocol } = packet
+  const width = packet.family === 4 ? 4 : 16
+  const text = (at: number) => at < 0 ? '' : data.subarray(at, at + width).join('.')
+  if (connection !== null) {
+    const [src, dst] = [connection.addressAt('original', 'src'), connection.addressAt('original', 'dst')]
+    return `${text(src)} ${text(dst)} ${connection.protocol} ${connection.port('original', 'src')} ${connection.port('original', 'dst')}`
+  }
+  const needed = TUPLE_BYTES[protocol] ?? 0
+  if (needed > 0 && !packet.hasTransport(needed)) return null
+  const [sport, dport] = needed === 8 ? [packet.u16(packet.transport + 4), packet.u16(packet.transport)]
+    : needed === 4 ? [packet.u16(packet.transport), packet.u16(packet.transport + 2)] : [0, 0]
+  return `${text(packet.addresses)} ${text(packet.addresses + width)} ${protocol} ${sport} ${dport}`
 }

@@ -7,7 +7,6 @@ import { readNumber, shown } from '../values.js'
 const SCALE = 10_000
 const UNITS = [['day', 86_400], ['hour', 3_600], ['min', 60], ['sec', 1]] as const
 const UNIT_WORDS = { second: 1, minute: 60, hour: 3_600, day: 86_400 } as const
-const NANOSECONDS_PER_STEP = 100_000n
 
 export const limit: MatchModule = () => {
   let period = SCALE * 3_600 / 3
@@ -20,7 +19,7 @@ export const limit: MatchModule = () => {
         if (burst === 0) throw args.error('burst: at least 1')
       }),
     },
-    finish: () => limitMatch(period, burst),
+    finish: args => limitMatch(args, period, burst),
   }
 }
 
@@ -47,10 +46,20 @@ function rateText(period: number): string {
   return `${Math.floor(unit[1] * SCALE / period)}/${unit[0]}`
 }
 
+/** Linux's credits: so many a second, in 32 bits. A burst of low rates that overflows them is what is left of it, or refused. */
+const CREDITS_PER_SECOND = 32_000
+const U32 = 2 ** 32
+
+function credits(steps: number): number {
+  return steps > (U32 - 1) / CREDITS_PER_SECOND
+    ? Math.floor(steps / SCALE) * CREDITS_PER_SECOND % U32 : Math.floor(steps * CREDITS_PER_SECOND / SCALE)
+}
+
 /** A bucket of tokens, full when the rules are loaded. Linux fills it by its ticks of some milliseconds. */
-function limitMatch(period: number, burst: number): Match {
-  const cost = BigInt(period) * NANOSECONDS_PER_STEP
-  const most = cost * BigInt(burst)
+function limitMatch(args: Arguments, period: number, burst: number): Match {
+  const cost = credits(period)
+  const most = credits(period * burst % U32)
+  if (most < cost) throw args.error(`limit: ${rateText(period)} with a burst of ${burst} is more than Linux can count`)
   return {
     name: 'limit',
     listing: `limit: avg ${rateText(period)} burst ${burst}`,
@@ -58,9 +67,8 @@ function limitMatch(period: number, burst: number): Match {
       let credit = most
       let last: bigint | null = null
       return ({ time }) => {
-        if (last !== null && time > last) credit += time - last
+        if (last !== null && time > last) credit = Math.min(most, credit + Number(time - last) * (CREDITS_PER_SECOND / 1e9))
         last = last === null || time > last ? time : last
-        if (credit > most) credit = most
         if (credit < cost) return false
         credit -= cost
         return true
