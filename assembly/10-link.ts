@@ -39,12 +39,17 @@ export function missing(p: Packet, needed: u32, otherwise: u8): u8 {
  *
  * @returns REASON_NONE, or why the packet never reaches the tracker
  */
-export function readLink(p: Packet, linkType: u32): u8 {
+// @ts-ignore: decorator
+@inline export function readLink(p: Packet, linkType: u32): u8 {
   if (linkType == 1 && p.length >= 14) { // Ethernet, the common case first
     const type = be16(p.frame + 12)
     if (type == ETHERTYPE_IPV4) return found(p, 14, 4)
     return follow(p, type, 14)
   }
+  return readOtherLink(p, linkType)
+}
+
+function readOtherLink(p: Packet, linkType: u32): u8 {
   const header = headerLength(linkType)
   if (header == NO_LINK) return REASON_NOT_IP
   if (p.length < header) return missing(p, header, REASON_NOT_IP)

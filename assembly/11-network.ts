@@ -45,14 +45,16 @@ function invalid(p: Packet, reason: u8): bool {
 }
 
 /** Reads the IP header. Returns true where the transport header is known. */
-export function readNetwork(p: Packet, checksums: u32): bool {
+// @ts-ignore: decorator
+@inline export function readNetwork(p: Packet, checksums: u32): bool {
   const before = p.network - p.frame
   const captured = p.length - before
   const wire = p.wireLength - before
   return p.ownFamily == 4 ? readIpv4(p, captured, wire, checksums) : readIpv6(p, captured, wire)
 }
 
-function readIpv4(p: Packet, captured: u32, wire: u32, checksums: u32): bool {
+// @ts-ignore: decorator
+@inline function readIpv4(p: Packet, captured: u32, wire: u32, checksums: u32): bool {
   const at = p.network
   if (captured < IPV4_HEADER) return discard(p, missing(p, at - p.frame + IPV4_HEADER, REASON_IP_MALFORMED))
   const first: u32 = load<u8>(at)

@@ -23,7 +23,8 @@ export function transportChecksums(mode: u32): u32 {
 }
 
 /** Decides a packet's path. */
-export function readTransport(p: Packet, checksums: u32): void {
+// @ts-ignore: decorator
+@inline export function readTransport(p: Packet, checksums: u32): void {
   const protocol: u32 = p.ownProtocol
   if (protocol == (p.ownFamily == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6)) return readIcmp(p, checksums)
   if (!readKey(p, protocol)) return
@@ -40,7 +41,8 @@ export function readTransport(p: Packet, checksums: u32): void {
 }
 
 /** Makes the key from the packet's own headers; false where that ends its way. */
-export function readKey(p: Packet, protocol: u32): bool {
+// @ts-ignore: decorator
+@inline export function readKey(p: Packet, protocol: u32): bool {
   const needed = tupleBytes(protocol)
   if (p.transportCaptured < needed) {
     const short = p.transportLength < needed
@@ -61,7 +63,8 @@ export function readKey(p: Packet, protocol: u32): bool {
  * @param covered bytes that it covers
  * @param pseudo sum of the pseudo header, 0 for none
  */
-export function checksumGood(p: Packet, checksums: u32, field: u32, covered: u32, pseudo: u32): bool {
+// @ts-ignore: decorator
+@inline export function checksumGood(p: Packet, checksums: u32, field: u32, covered: u32, pseudo: u32): bool {
   if (checksums == CHECKSUM_IGNORE || covered > p.transportCaptured) return true
   if (isRight(sum(p.transport, covered, pseudo))) return true
   if (checksums != CHECKSUM_OFFLOAD) return false

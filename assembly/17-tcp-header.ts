@@ -41,7 +41,8 @@ const KINDS = memory.data<u8>([
 ])
 const REFUSED: u8 = 8
 
-export function readTcp(p: Packet, checksums: u32): u8 {
+// @ts-ignore: decorator
+@inline export function readTcp(p: Packet, checksums: u32): u8 {
   const at = p.transport
   if (p.transportLength < TCP_HEADER) return REASON_TCP_SHORT
   if (p.transportCaptured < TCP_HEADER) return REASON_CUT_SHORT

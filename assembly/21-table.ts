@@ -87,15 +87,22 @@ export function setDirectional(on: bool): void {
 }
 
 /** The confirmed entry with the packet's key, expired or not; 0 for none. */
-export function find(p: Packet): u32 {
+// @ts-ignore: decorator
+@inline export function find(p: Packet): u32 {
+  const hint = p.candidate
+  if (!directional && hint && sameKey(hint, changetype<u32>(p)) && changetype<Entry>(hint).status & STATUS_CONFIRMED) {
+    return hint
+  }
+  return search(p)
+}
+
+function search(p: Packet): u32 {
   if (directional) {
     const original = p.zoneDirections & ZONE_ORIGINAL ? p.zone : 0
     const reply = p.zoneDirections & ZONE_REPLY ? p.zone : 0
     return findInZones(p, p.side, original, reply)
   }
   const key = changetype<u32>(p)
-  const hint = p.candidate
-  if (hint && sameKey(hint, key) && changetype<Entry>(hint).status & STATUS_CONFIRMED) return hint
   const bucket = bucketOf(p.hash)
   let found = places(bucket, p.hash)
   while (found) { // at most seven rounds

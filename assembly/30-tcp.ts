@@ -124,7 +124,8 @@ export function beginTcp(p: Packet, e: Entry): u8 {
   side.flags = 0
 }
 
-export function updateTcp(p: Packet, e: Entry, direction: u32, now: i64): u32 {
+// @ts-ignore: decorator
+@inline export function updateTcp(p: Packet, e: Entry, direction: u32, now: i64): u32 {
   const kind: u32 = p.kind
   let old: u32 = e.state
   let next = transition(direction, kind, old)
@@ -275,7 +276,8 @@ function outOfWindow(e: Entry, direction: u32, kind: u32, now: i64): u32 {
 }
 
 /** The packet is accepted: the new state, its timeout, ASSURED. */
-function enter(p: Packet, e: Entry, direction: u32, kind: u32, old: u32, next: u32): u32 {
+// @ts-ignore: decorator
+@inline function enter(p: Packet, e: Entry, direction: u32, kind: u32, old: u32, next: u32): u32 {
   e.lastKind = u8(kind)
   e.lastDirection = u8(direction)
   e.state = u8(next)
@@ -304,7 +306,8 @@ function enter(p: Packet, e: Entry, direction: u32, kind: u32, old: u32, next: u
 }
 
 /** The state's timeout, cut short in this order: repeated segments, a reset, unacknowledged data, a closed window. */
-function stateTimeout(e: Entry, kind: u32, next: u32): i64 {
+// @ts-ignore: decorator
+@inline function stateTimeout(e: Entry, kind: u32, next: u32): i64 {
   const t = timeout(next)
   const retrans = timeout(TIMEOUT_TCP_MAX_RETRANS)
   if (u32(e.retransmissions) >= switched(SWITCH_TCP_MAX_RETRANS) && t > retrans) return retrans

@@ -81,10 +81,15 @@ export function readIgnoredSynOptions(p: Packet, e: Entry): void {
 }
 
 /** The highest right edge of a segment's SACK blocks, or `ack` where none is higher. */
-export function highestSack(p: Packet, ack: u32): u32 {
-  let at = p.transport + TCP_HEADER
-  const end = optionsEnd(p)
-  if (end - at == 12 && load<u32>(at) == ONLY_TIMESTAMPS) return ack
+// @ts-ignore: decorator
+@inline export function highestSack(p: Packet, ack: u32): u32 {
+  const at = p.transport + TCP_HEADER
+  const length = i32(optionsEnd(p) - at)
+  if (u32(length <= 0) | (u32(length == 12) & u32(load<u32>(at) == ONLY_TIMESTAMPS))) return ack
+  return highestOfBlocks(at, at + length, ack)
+}
+
+function highestOfBlocks(at: u32, end: u32, ack: u32): u32 {
   for (at = optionFrom(at, end); at; at = optionFrom(at + lengthOf(at), end)) {
     const length = lengthOf(at)
     if (load<u8>(at) == SACK && length >= 10 && ((length - 2) & 7) == 0) return highestEdge(at + 2, at + length, ack)

@@ -31,7 +31,8 @@ export const WINDOW_INVALID: u32 = 2
 /** An ACK may be older than what was sent by this much at least. */
 const MIN_ACK_WINDOW: u32 = 66000
 
-export function checkWindow(p: Packet, e: Entry, direction: u32, kind: u32): u32 {
+// @ts-ignore: decorator
+@inline export function checkWindow(p: Packet, e: Entry, direction: u32, kind: u32): u32 {
   const sender = tcpSide(e, direction)
   const receiver = tcpSide(e, direction ^ 1)
   const flags: u32 = p.flags
@@ -104,7 +105,8 @@ function learn(p: Packet, sender: TcpSide, receiver: TcpSide, end: u32, sack: u3
 }
 
 /** The four rules, in order: the first that fails, or RULE_TCP_IN_WINDOW. */
-function judge(seq: u32, end: u32, sack: u32, sender: TcpSide, receiver: TcpSide): u8 {
+// @ts-ignore: decorator
+@inline function judge(seq: u32, end: u32, sack: u32, sender: TcpSide, receiver: TcpSide): u8 {
   const receiverSeen = receiver.maxWindow != 0
   const notOld = after(end, sender.end - receiver.maxWindow - 1)
   const ackWindow = max(sender.maxWindow, MIN_ACK_WINDOW)
@@ -133,23 +135,30 @@ function fail(p: Packet, rule: u8, end: u32, sender: TcpSide): u32 {
   return p.reason ? WINDOW_INVALID : WINDOW_IGNORE
 }
 
-/** Takes over what an accepted segment says of both sides. */
+/**
+ * Takes over what an accepted segment says of both sides. Without branches: which of these happens is a toss of a coin
+ * where packets of many connections are mixed, and the mispredictions cost 1.5 ns a packet.
+ */
 // @ts-ignore: decorator
 @inline function update(
   sender: TcpSide, receiver: TcpSide, end: u32, ack: u32, sack: u32, window: u32, flags: u32,
 ): void {
+  const sent = sender.end
+  const maxEnd = sender.maxEnd
+  const seen = receiver.maxWindow
+  const allowed = receiver.maxEnd
+  const maxAck = sender.maxAck
+  const grows = after(end, sent)
+  let own: u32 = sender.flags
+  const acks = i32((flags & ACK) != 0) & (i32((own & MAXACK_SET) == 0) | i32(after(ack, maxAck)))
   sender.maxWindow = max(sender.maxWindow, window + (sack - ack))
-  if (after(end, sender.end)) {
-    sender.end = end
-    sender.flags |= UNACKNOWLEDGED
-  }
-  if (flags & ACK && (!(sender.flags & MAXACK_SET) || after(ack, sender.maxAck))) {
-    sender.maxAck = ack
-    sender.flags |= MAXACK_SET
-  }
-  if (receiver.maxWindow != 0 && after(end, sender.maxEnd)) receiver.maxWindow += end - sender.maxEnd
-  if (after(sack + window, receiver.maxEnd - 1)) receiver.maxEnd = sack + window + u32(window == 0)
-  if (ack == receiver.end) receiver.flags &= ~UNACKNOWLEDGED
+  sender.end = select(end, sent, grows)
+  sender.maxAck = select(ack, maxAck, acks)
+  sender.flags = u8(own | select<u32>(UNACKNOWLEDGED, 0, grows) | select<u32>(MAXACK_SET, 0, acks))
+  receiver.maxWindow = select(seen + (end - maxEnd), seen, i32(seen != 0) & i32(after(end, maxEnd)))
+  const right = sack + window
+  receiver.maxEnd = select(right + u32(window == 0), allowed, after(right, allowed - 1))
+  receiver.flags &= ~select<u8>(UNACKNOWLEDGED, 0, ack == receiver.end)
 }
 
 /** The same acknowledgement again: counted, since it shows that something is repeated in vain. */

@@ -20,7 +20,8 @@ export function beginUdp(e: Entry, now: i64): void {
   e.streamAt = e.protocol == PROTOCOL_UDP ? now + STREAM_AFTER : i64.MIN_VALUE
 }
 
-export function updateUdp(e: Entry, now: i64): u32 {
+// @ts-ignore: decorator
+@inline export function updateUdp(e: Entry, now: i64): u32 {
   const stream = (e.status & STATUS_SEEN_REPLY) != 0 && now > e.streamAt
   udpTimeout = timeout(stream ? TIMEOUT_UDP_STREAM : TIMEOUT_UDP)
   recordRule(stream ? RULE_UDP_STREAM : RULE_UDP_WAITING)

@@ -3,7 +3,7 @@
  * by a file and its rows here. What has no row is generic: addresses and protocol number, one timeout.
  */
 import {
-  PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE, REASON_NONE,
+  ORIGINAL, PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE, REASON_NONE,
   RESULT_ACCEPT, RULE_PLAIN,
 } from './00-constants'
 import { Entry, Packet, timeout, TIMEOUT_GENERIC, TIMEOUT_ICMP, TIMEOUT_ICMPV6 } from './01-records'
@@ -40,6 +40,11 @@ export function begin(p: Packet, e: Entry, now: i64): u8 {
   if (protocol == PROTOCOL_GRE) return updateGre(e)
   recordRule(RULE_PLAIN)
   return RESULT_ACCEPT
+}
+
+/** The same for the packet that opens it, out of line. */
+export function updateFirst(p: Packet, e: Entry, now: i64): u32 {
+  return update(p, e, ORIGINAL, now)
 }
 
 /** The timeout that an accepted packet sets, nanoseconds. */

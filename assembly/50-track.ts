@@ -31,7 +31,7 @@ import { sweepIfDue } from './22-expiry'
 import {
   applyGreKey, endOrphans, expectations, fulfil, grePairs, helperOf, orphans, setHelper,
 } from './23-expectations'
-import { acceptedTimeout, begin, update } from './37-protocol'
+import { acceptedTimeout, begin, update, updateFirst } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
 import {
   ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord,
@@ -39,7 +39,8 @@ import {
 import { historyAfter, historyBefore, historyRefused } from './42-history'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
-export function classify(p: Packet, index: u32): void {
+// @ts-ignore: decorator
+@inline export function classify(p: Packet, index: u32): void {
   if (p.path == PATH_ELSEWHERE) return passElsewhere(p, index)
   startPacket(p.time)
   startRecord(index)
@@ -62,6 +63,11 @@ export function classify(p: Packet, index: u32): void {
   conclude(p, index, STATE_NONE, p.reason, 0)
 }
 
+/** The same for a packet that comes alone. */
+export function classifyOne(p: Packet): void {
+  classify(p, 0)
+}
+
 /** Another tracker's packet: it is time for all of them alike. Its row says so and nothing else. */
 function passElsewhere(p: Packet, index: u32): void {
   startPacket(p.time)
@@ -70,7 +76,8 @@ function passElsewhere(p: Packet, index: u32): void {
 }
 
 /** A packet with a tuple: finds or makes its entry and lets the protocol decide. */
-function track(p: Packet, index: u32, now: i64): void {
+// @ts-ignore: decorator
+@inline function track(p: Packet, index: u32, now: i64): void {
   if (grePairs) completeGre(p)
   const found = findAlive(p, now)
   if (found) {
@@ -131,7 +138,12 @@ function open(p: Packet, index: u32, now: i64): void {
     release(e)
     return refuse(p, index, COUNTER_INVALID)
   }
-  settle(p, index, e, ORIGINAL, update(p, e, ORIGINAL, now), now)
+  settleFirst(p, index, e, now)
+}
+
+/** Out of line: what is inlined is the way of known connections' packets. */
+function settleFirst(p: Packet, index: u32, e: Entry, now: i64): void {
+  settle(p, index, e, ORIGINAL, updateFirst(p, e, now), now)
 }
 
 /** A connection that was announced has the helper that its expectation names, others the one that a match gives them. */
@@ -182,7 +194,8 @@ function choosePolicy(p: Packet, e: Entry): void {
 }
 
 /** Acts on what the protocol said of a packet and its entry. */
-function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, now: i64): void {
+// @ts-ignore: decorator
+@inline function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, now: i64): void {
   if (result == RESULT_INVALID) {
     if (e.status & STATUS_CONFIRMED) return refuseKnown(p, index, e)
     release(e)
@@ -222,7 +235,8 @@ function destroy(p: Packet, index: u32, e: Entry, direction: u32, state: u8): vo
 }
 
 /** The end of the packet's path. */
-function confirm(p: Packet, index: u32, e: Entry, direction: u32, state: u8, now: i64): void {
+// @ts-ignore: decorator
+@inline function confirm(p: Packet, index: u32, e: Entry, direction: u32, state: u8, now: i64): void {
   if (!(e.status & STATUS_CONFIRMED)) {
     if (isTaken(e)) return clash(p, index, e, direction, state)
     insert(e)

@@ -40,7 +40,8 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import {
-  classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld, resume, resumeHeld,
+  classify, classifyOne, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld, resume,
+  resumeHeld,
 } from './50-track'
 
 export { setShard } from './09-shard'
@@ -250,7 +251,7 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
   if (isElsewhere(p, linkType)) leaveElsewhere(p)
   else readPacket(p, linkType, transportChecksums(checksumMode))
   if (isLookedUp(p)) p.hash = hashKey(p)
-  classify(p, 0)
+  classifyOne(p)
 }
 
 // One packet among the host's rules: read, shown to the raw table, tracked, shown to the other tables, resumed.
@@ -300,7 +301,7 @@ export function ruledLength(): u32 {
 export function dropBeforeRules(): void {
   setRecording(true)
   packetAt(0).path = PATH_NONE
-  classify(packetAt(0), 0)
+  classifyOne(packetAt(0))
 }
 
 /**
@@ -320,7 +321,7 @@ export function trackForRules(exempt: bool, local: bool, zone: u32, directions: 
     assignByRules(p, zone, directions, policy, helper)
     if (isLookedUp(p)) p.hash = hashKey(p)
   }
-  classify(p, 0)
+  classifyOne(p)
   p.zoneDirections = ZONE_BOTH
 }
 

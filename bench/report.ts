@@ -114,7 +114,7 @@ function beforeTheFirstPacket({ package: costs, peerBytesPerConnection: peers }:
     `Compiling the module (${count(coreBytes)} bytes, ${kilobytes(coreGzipBytes)} KB gzipped): ${compileMs.toFixed(2)} ms.`
       + ` Main entry: ${kilobytes(entryGzipBytes)} KB gzipped.`,
     `Creating a tracker for ${count(maxConnections)} connections: ${createMs.toFixed(2)} ms. Its memory:`
-      + ` ${mebibytes(memoryBytes)} MiB reserved, ${round(costs.bytesPerConnection)} bytes a connection in all.`,
+      + ` ${mebibytes(memoryBytes)} MiB reserved; each connection more ${round(costs.bytesPerConnection)} bytes, index included.`,
     ...(peers ? [`Memory a connection: typed arrays ${round(peers.typed)} bytes, Map ${round(peers.map)} bytes.`] : []),
   ]
 }
