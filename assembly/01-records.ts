@@ -549,6 +549,8 @@ export const VERDICT_FLAGS: u32 = 24
 export const VERDICT_PROTOCOL: u32 = 25
 export const VERDICT_FAMILY: u32 = 26
 const VERDICT_WIDTH: u32 = 27
+/** Of the columns in: offset, length, wire length, seconds, nanoseconds, link type. */
+const COLUMNS_WIDTH: u32 = 26
 
 let cursor: u64 = 0
 
@@ -559,19 +561,19 @@ function region(bytes: u64): u32 {
 }
 
 /**
- * Lays out the memory.
+ * Lays out the memory from `base` on.
  *
- * @returns bytes in use, or 0 where they do not fit into the address space of 4 GiB
+ * @returns where it ends, or 0 where they do not fit into the address space of 4 GiB
  */
 export function layOut(
-  connections: u32, expectations: u32, batch: u32, input: u32, fragmentBytes: u64, parts: u32,
+  base: u64, connections: u32, expectations: u32, batch: u32, input: u32, fragmentBytes: u64, parts: u32,
 ): u64 {
   maxConnections = connections
   maxExpectations = expectations
   batchSize = batch
   inputSize = input
   buckets = u32(u64(connections) * 2 / 7) + 8
-  cursor = (u64(__heap_base) + 63) & ~63
+  cursor = base
   settingsAt = region((1 + POLICIES) * TIMEOUTS * 8)
   timeoutsAt = settingsAt
   switchesAt = region(SWITCHES * 4)
@@ -585,13 +587,7 @@ export function layOut(
   helpersAt = region(MATCHES * MATCH_SIZE)
   extrasAt = region(EXTRAS_SIZE)
   lifeAt = region(LIFE_SIZE)
-  offsetAt = region(batch * 4)
-  lengthAt = region(batch * 4)
-  wireLengthAt = region(batch * 4)
-  secondsAt = region(batch * 8)
-  nanosecondsAt = region(batch * 4)
-  linkTypeAt = region(batch * 2)
-  verdictAt = region(batch * VERDICT_WIDTH)
+  layOutBatch(batch)
   scratchAt = region((GROUP + 1) * PACKET_SIZE) // one more for keys that belong to no packet
   recordsAt = region(u64(batch) * RECORD_SIZE)
   eventsAt = region(EVENTS * EVENT_SIZE)
@@ -613,6 +609,28 @@ export function layOut(
     helperPortsAt = region(HELPER_PORTS_SIZE)
   }
   return cursor <= 0xffff0000 ? cursor : 0
+}
+
+/** Columns in, and verdicts out. */
+function layOutBatch(batch: u32): void {
+  offsetAt = region(batch * 4)
+  lengthAt = region(batch * 4)
+  wireLengthAt = region(batch * 4)
+  secondsAt = region(batch * 8)
+  nanosecondsAt = region(batch * 4)
+  linkTypeAt = region(batch * 2)
+  verdictAt = region(batch * VERDICT_WIDTH)
+}
+
+/** From now on a batch's columns and verdicts are those that lie at `at`. */
+export function useBatchAt(at: u32): void {
+  cursor = at
+  layOutBatch(batchSize)
+}
+
+/** Bytes of a batch's columns and verdicts. */
+export function batchBytes(): u32 {
+  return batchSize * (COLUMNS_WIDTH + VERDICT_WIDTH)
 }
 
 /** One record of `size` bytes for every entry, if it is wanted; 0 where not. */

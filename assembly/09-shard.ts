@@ -39,16 +39,27 @@ export function setShard(index: u32, count: u32, a: u64, b: u64): void {
   return total > 1 && shardOf(p, linkType) != own
 }
 
-function shardOf(p: Packet, linkType: u32): u32 {
-  if (linkType == 1 && p.length >= ETHERNET + IPV4_HEADER && load<u16>(p.frame, 12) == 0x0008) {
-    return ofIpv4(p.frame + ETHERNET, p.length - ETHERNET)
-  }
+/** The shard of a packet whose frame and length are known. */
+export function shardOf(p: Packet, linkType: u32): u32 {
+  if (isPlainIpv4(p.frame, p.length, linkType)) return shardOfIpv4(p.frame)
   p.network = p.frame
   clearPacket(p)
   if (readLink(p, linkType)) return 0
   const available = p.length - (p.network - p.frame)
   if (p.ownFamily == 4) return available < IPV4_HEADER ? 0 : ofIpv4(p.network, available)
   return available < IPV6_HEADER ? 0 : ofIpv6(p.network, available)
+}
+
+/** IPv4 in Ethernet that is not about other packets: most frames, and what `shardOfIpv4` is for. */
+// @ts-ignore: decorator
+@inline export function isPlainIpv4(frame: u32, length: u32, linkType: u32): bool {
+  return linkType == 1 && length >= ETHERNET + IPV4_HEADER
+    && load<u16>(frame, 12) == 0x0008 && load<u8>(frame + ETHERNET, 9) != PROTOCOL_ICMP
+}
+
+// @ts-ignore: decorator
+@inline export function shardOfIpv4(frame: u32): u32 {
+  return ofHosts(load<u32>(frame + ETHERNET, 12), load<u32>(frame + ETHERNET, 16))
 }
 
 function ofIpv4(at: u32, available: u32): u32 {
@@ -94,6 +105,11 @@ function icmpv6At(at: u32, available: u32): u32 {
 // @ts-ignore: decorator
 @inline function fold(address: u32): u32 {
   return u32((load<u64>(address) * keyB + load<u64>(address, 8) * keyA) >> 32)
+}
+
+/** How many shards there are. */
+export function shards(): u32 {
+  return total
 }
 
 /** The same for both orders. */

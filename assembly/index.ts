@@ -14,13 +14,13 @@
  */
 import { CHECKSUM_IGNORE, CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
-  accountsAt, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
+  accountsAt, batchBytes, batchSize, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
   expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt, historiesAt, indexAt, inputAt,
   LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
   PACKET_SIZE, PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
   secondsAt, settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
-import { isElsewhere } from './09-shard'
+import { isElsewhere, isPlainIpv4, shardOf, shardOfIpv4 } from './09-shard'
 import { readLink } from './10-link'
 import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
 import { readNetwork } from './11-network'
@@ -40,10 +40,11 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import {
-  classify, classifyOne, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld, resume,
-  resumeHeld,
+  classify, classifyOne, copyVerdict, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
+  resume, resumeHeld,
 } from './50-track'
 
+export { useBatchAt } from './01-records'
 export { setShard } from './09-shard'
 export { nextUsedBucket } from './21-table'
 export { layoutFingerprint, loadLife, saveLife } from './60-snapshot'
@@ -53,7 +54,8 @@ export { fragmentsAreSound } from './61-fragment-snapshot'
 export const VERSION: u32 = 1
 
 /**
- * Lays out the memory and grows it, once.
+ * Takes memory and lays it out, once. What it takes is its own, also where several cores have one memory: growing is
+ * atomic.
  *
  * @param fragments4 the most that the sysctl `ipfrag_high_thresh` will be
  * @param fragments6 the same of `frag6_high_thresh`
@@ -63,11 +65,12 @@ export const VERSION: u32 = 1
 export function createCore(
   maxConnections: u32, maxExpectations: u32, batch: u32, input: u32, fragments4: u32, fragments6: u32, parts: u32,
 ): bool {
-  const bytes = layOut(maxConnections, maxExpectations, batch, input, fragmentBytes(fragments4, fragments6), parts)
+  const fragments = fragmentBytes(fragments4, fragments6)
+  const bytes = layOut(0, maxConnections, maxExpectations, batch, input, fragments, parts)
   if (!bytes) return false
-  const pages = i32((bytes + 0xffff) >> 16)
-  const missing = pages - memory.size()
-  if (missing > 0 && memory.grow(missing) == -1) return false
+  const page = memory.grow(i32((bytes + 0xffff) >> 16))
+  if (page == -1) return false
+  layOut(u64(page) << 16, maxConnections, maxExpectations, batch, input, fragments, parts)
   makeCrcTable()
   for (let i: u32 = 0; i < GROUP; i++) packetAt(i).zoneDirections = ZONE_BOTH
   layOutFragments(fragments4, fragments6)
@@ -404,6 +407,125 @@ function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   p.network = p.frame
   clearPacket(p)
 }
+
+/**
+ * Shares out the batch in the columns, whose bytes are at `input`, to a pool's workers: at `to` lie the same columns, each
+ * worker's packets together and in order, the place that each packet has there, and where each worker's end.
+ *
+ * Times are those of the pool's clock, which never goes back: a worker learns from its own packets how late it is.
+ */
+export function deal(n: u32, base: u32, input: u32, to: u32): void {
+  const shards = shardsAt(to)
+  const ends = endsAt(to)
+  memory.fill(ends, 0, ENDS)
+  const first = input - base
+  for (let i: u32 = 0; i < n; i++) {
+    const shard = shardOfRow(i, first)
+    store<u8>(shards + i, shard)
+    const counted = ends + (shard << 2)
+    store<u32>(counted, load<u32>(counted) + 1)
+  }
+  startsFromCounts(ends)
+  const places = to + batchBytes()
+  const away = to - offsetAt
+  latestSecond = NaN
+  for (let i: u32 = 0; i < n; i++) {
+    const end = ends + (u32(load<u8>(shards + i)) << 2)
+    const place = load<u32>(end)
+    store<u32>(end, place + 1)
+    store<u32>(places + (i << 2), place)
+    dealPacket(i, place, away)
+    dealTime(i, place, away)
+  }
+  if (n) passTime(timeOf(latestSecond, latestNanosecond))
+}
+
+/** The shard of a row of the columns, whose bytes are at `first` and its offset. */
+// @ts-ignore: decorator
+@inline function shardOfRow(i: u32, first: u32): u32 {
+  const frame = first + load<u32>(offsetAt + (i << 2))
+  const length = load<u32>(lengthAt + (i << 2))
+  const linkType: u32 = load<u16>(linkTypeAt + (i << 1))
+  if (isPlainIpv4(frame, length, linkType)) return shardOfIpv4(frame)
+  const p = packetAt(0)
+  p.frame = frame
+  p.length = min(length, MAX_PACKET)
+  p.wireLength = p.length
+  return shardOf(p, linkType)
+}
+
+/** Each shard's packets begin where the ones before end. */
+function startsFromCounts(at: u32): void {
+  let sum: u32 = 0
+  for (const end = at + ENDS; at < end; at += 4) {
+    const n = load<u32>(at)
+    store<u32>(at, sum)
+    sum += n
+  }
+}
+
+/** Row `from` of the columns becomes row `to` of those that lie `away` from them. */
+// @ts-ignore: decorator
+@inline function dealPacket(from: u32, to: u32, away: u32): void {
+  const word = away + (to << 2)
+  store<u32>(offsetAt + word, load<u32>(offsetAt + (from << 2)))
+  const length = load<u32>(lengthAt + (from << 2))
+  store<u32>(lengthAt + word, min(length, MAX_PACKET))
+  store<u32>(wireLengthAt + word, max(length, load<u32>(wireLengthAt + (from << 2))))
+  store<u16>(linkTypeAt + away + (to << 1), load<u16>(linkTypeAt + (from << 1)))
+}
+
+/** The latest time of the batch that is dealt, as the columns have it; NaN before its first packet. */
+let latestSecond: f64 = NaN
+let latestNanosecond: u32 = 0
+
+/** The time of row `from`, or the pool's clock where that is later. */
+// @ts-ignore: decorator
+@inline function dealTime(from: u32, to: u32, away: u32): void {
+  const seconds = load<f64>(secondsAt + (from << 3))
+  const nanoseconds = load<u32>(nanosecondsAt + (from << 2))
+  // Most packets are later than the one before, which is told without converting both: 4 ns.
+  const later = seconds > latestSecond || (seconds == latestSecond && nanoseconds >= latestNanosecond)
+  if (!later || nanoseconds >= 1_000_000_000) return dealTimeByClock(to, away, seconds, nanoseconds)
+  latestSecond = seconds
+  latestNanosecond = nanoseconds
+  store<f64>(secondsAt + away + (to << 3), seconds)
+  store<u32>(nanosecondsAt + away + (to << 2), nanoseconds)
+}
+
+function dealTimeByClock(to: u32, away: u32, seconds: f64, nanoseconds: u32): void {
+  if (latestSecond == latestSecond) passTime(timeOf(latestSecond, latestNanosecond))
+  passTime(timeOf(seconds, nanoseconds))
+  latestSecond = f64(clock / 1_000_000_000 - i64(clock % 1_000_000_000 < 0))
+  latestNanosecond = u32(clock - i64(latestSecond) * 1_000_000_000)
+  store<f64>(secondsAt + away + (to << 3), latestSecond)
+  store<u32>(nanosecondsAt + away + (to << 2), latestNanosecond)
+}
+
+/** Brings the verdicts of what was dealt to `at` into the columns, in the order of the batch. */
+export function collect(n: u32, at: u32): void {
+  const shards = shardsAt(at)
+  const places = at + batchBytes()
+  const from = verdictAt + (at - offsetAt)
+  for (let i: u32 = 0; i < n; i++) copyVerdict(from, load<u32>(places + (i << 2)), i, load<u8>(shards + i))
+}
+
+/** Bytes from where a batch is dealt to, to where its packets' bytes can lie. */
+export function dealtBytes(): u32 {
+  return batchBytes() + batchSize * 5 + ENDS
+}
+
+/** Where the ends of the shards' packets are. */
+export function endsAt(dealt: u32): u32 {
+  return dealt + batchBytes() + (batchSize << 2)
+}
+
+function shardsAt(dealt: u32): u32 {
+  return endsAt(dealt) + ENDS
+}
+
+/** A number for each shard. */
+const ENDS: u32 = 256 * 4
 
 /** The last packet's second, and the same in nanoseconds: most packets share it, and converting costs 2 ns. */
 let lastSecond: f64 = 0

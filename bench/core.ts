@@ -26,7 +26,6 @@ const CHECKSUMS = { verify: 0, offload: 1, ignore: 2 } as const
 const FRAGMENTS = 4_194_304
 
 interface Exports {
-  readonly memory: WebAssembly.Memory
   createCore(
     maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number,
     fragments6: number, parts: number): number
@@ -47,6 +46,7 @@ export interface CoreOptions {
 
 export class BareCore {
   readonly #exports: Exports
+  readonly #memory = new WebAssembly.Memory({ initial: 1, maximum: 65_536 })
   readonly #packets: number
   #count = 0
 
@@ -54,7 +54,7 @@ export class BareCore {
     const abort = () => {
       throw new Error('an assertion of the core failed')
     }
-    this.#exports = new WebAssembly.Instance(module, { env: { abort } }).exports as unknown as Exports
+    this.#exports = new WebAssembly.Instance(module, { env: { abort, memory: this.#memory } }).exports as unknown as Exports
     if (!this.#exports.createCore(maxConnections, 0, packets, bytes, FRAGMENTS, FRAGMENTS, 0)) {
       throw new Error('no memory for the core')
     }
@@ -65,7 +65,7 @@ export class BareCore {
 
   /** Linux's defaults, and a secret for the hash. */
   #settle(maxConnections: number): void {
-    const view = new DataView(this.#exports.memory.buffer)
+    const view = new DataView(this.#memory.buffer)
     const timeout = (place: number, seconds: number) => {
       view.setBigInt64(this.#at(SETTINGS) + place * 8, BigInt(seconds) * 1_000_000_000n, true)
     }
@@ -84,7 +84,7 @@ export class BareCore {
 
   /** Brings packets in. */
   load(batch: PacketBatch): void {
-    const { buffer } = this.#exports.memory
+    const { buffer } = this.#memory
     new Uint8Array(buffer).set(batch.data, this.#at(INPUT))
     new Uint32Array(buffer, this.#at(OFFSET)).set(batch.offset)
     new Uint32Array(buffer, this.#at(LENGTH)).set(batch.length)
@@ -104,7 +104,7 @@ export class BareCore {
   /** Of what was tracked last, over the core's memory. */
   get verdicts(): PeerVerdicts {
     const column = (place: number) => {
-      return new Uint8Array(this.#exports.memory.buffer, this.#at(VERDICT) + place * this.#packets, this.#count)
+      return new Uint8Array(this.#memory.buffer, this.#at(VERDICT) + place * this.#packets, this.#count)
     }
     return { state: column(20), direction: column(21), reason: column(22), protocolState: column(23), flags: column(24) }
   }

@@ -1,125 +1,78 @@
 /**
- * `npm run bench:pool`: one tracker against a pool of workers, on the same packets in turn, what it takes to hand them
- * out included. Wall time: a pool is about using several cores at once.
+ * `npm run bench:pool`: one tracker against a pool of workers (see pool-compare.ts), in Node or in a page of Chromium, which
+ * is isolated from other origins, as shared memory wants it, or not.
  *
- *     npm run bench:pool -- --workers 2 --connections 1000000 --batch 16384 --json
+ *     npm run bench:pool -- --workers 2 --connections 1000000 --batch 16384 --rounds 24 --in page --json
  */
+import { existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
-import type { PacketBatch } from '../src/batch.js'
-import type { TrackerPool } from '../src/pool.js'
-import type { VerdictBatch } from '../src/types.js'
-import { loadSdk, type Tracker } from './sdk.js'
-import { quartiles, type Quartiles } from './statistics.js'
-import { handshakes, steady, type Traffic } from './traffic.js'
+import { chromium } from 'playwright-core'
+import { comparePool, type Package, type Report, type Settings } from './pool-compare.js'
+import { loadSdk } from './sdk.js'
+import type { Quartiles } from './statistics.js'
 
 // Seen from build/bench/, where the benchmark runs.
-const MAIN = new URL('../../dist/index.js', import.meta.url)
-const POOL = new URL('../../dist/pool.js', import.meta.url)
-const SEED = 1
+const PROJECT = new URL('../../', import.meta.url)
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const PLACES = { node: inNode, page: () => inPage(true), 'page-not-isolated': () => inPage(false) } as const
+const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
 
-type MakePool = (options: { workers: number; maxConnections: number; hashSeed: number }) => TrackerPool
+const { values } = parseArgs({
+  options: {
+    workers: { type: 'string', default: '2' }, connections: { type: 'string', default: '1000000' },
+    batch: { type: 'string', default: '16384' }, rounds: { type: 'string', default: '24' },
+    in: { type: 'string', default: 'node' }, json: { type: 'boolean' },
+  },
+})
+const [workers, connections, batch, rounds] = [values.workers, values.connections, values.batch, values.rounds].map(Number)
+const settings: Settings = { workers, connections, batch, rounds }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      workers: { type: 'string', default: '2' }, connections: { type: 'string', default: '1000000' },
-      batch: { type: 'string', default: '16384' }, rounds: { type: 'string', default: '24' }, json: { type: 'boolean' },
-    },
-  })
-  const [workers, connections, size, rounds] = [values.workers, values.connections, values.batch, values.rounds].map(Number)
-  const maxConnections = Math.max(262_144, 2 ** Math.ceil(Math.log2(connections)))
-  const { createTrackerPool } = (await import(POOL.href)) as { createTrackerPool: MakePool }
-  const one = (await loadSdk(MAIN)).createTracker({ maxConnections, hashSeed: 1n, batchSize: size })
-  const pool = createTrackerPool({ workers, maxConnections, hashSeed: SEED })
-  for (const piece of handshakes(connections)) for (const batch of merged(piece, size)) await check(one, pool, batch)
-  const traffic = steady({ connections, packets: Math.max(1_000_000, 2 * connections), payload: 0, seed: SEED })
-  const report = await measure(one, pool, traffic, size, rounds)
-  pool.close()
-  const told = { workers, connections, batch: size, processors: availableParallelism(), ...report }
+  const measure = PLACES[values.in as keyof typeof PLACES]
+  if (!measure) throw new Error(`--in is one of ${Object.keys(PLACES).join(', ')}`)
+  const report = await measure()
+  const told = { ...settings, in: values.in, processors: availableParallelism(), ...report }
   console.log(values.json ? JSON.stringify(told) : text(told))
 }
 
-/** Both must say the same of every packet. */
-async function check(one: Tracker, pool: TrackerPool, batch: PacketBatch): Promise<void> {
-  const answer = pool.trackBatch(batch)
-  const expected = one.trackBatch(batch)
-  const found: VerdictBatch = await answer
-  for (let i = 0; i < batch.count; i++) {
-    const same = expected.state[i] === found.state[i] && expected.direction[i] === found.direction[i]
-      && expected.protocolState[i] === found.protocolState[i] && expected.timeoutNs[i] === found.timeoutNs[i]
-    if (!same) throw new Error(`packet ${i} of a batch: the pool's verdict is another`)
+async function inNode(): Promise<Report> {
+  const { createTracker } = await loadSdk(new URL('dist/index.js', PROJECT))
+  const { createTrackerPool } = await import(new URL('dist/pool.js', PROJECT).href) as Pick<Package, 'createTrackerPool'>
+  return comparePool({ createTracker, createTrackerPool }, settings)
+}
+
+async function inPage(isolated: boolean): Promise<Report> {
+  if (!existsSync(CHROMIUM)) throw new Error(`${CHROMIUM} is not there`)
+  const server = createServer((request, response) => {
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname
+    const headers = { ...isolated ? ISOLATED : {}, 'content-type': path === '/' ? 'text/html' : 'text/javascript' }
+    const known = /^\/(dist|build\/bench)\/[\w.-]+\.js$/.test(path)
+    if (path !== '/' && !known) return response.writeHead(404).end()
+    response.writeHead(200, headers).end(known ? readFileSync(new URL(`.${path}`, PROJECT)) : '<!doctype html>')
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--headless', '--no-sandbox', '--disable-gpu'] })
+  try {
+    const page = await browser.newPage()
+    await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+    return await page.evaluate<Report>(`(async () => {
+      const [{ createTracker }, { createTrackerPool }, { comparePool }] = await Promise.all(
+        ['/dist/index.js', '/dist/pool.js', '/build/bench/pool-compare.js'].map(path => import(path)))
+      return comparePool({ createTracker, createTrackerPool }, ${JSON.stringify(settings)})
+    })()`)
+  } finally {
+    await browser.close()
+    server.close()
   }
 }
 
-interface Report {
-  readonly one: Quartiles
-  readonly pool: Quartiles
-  readonly speedup: Quartiles
-}
-
-/** Slices of eight batches, tracked by one and by the other in turn; the pool is given all eight at once. */
-async function measure(
-  one: Tracker, pool: TrackerPool, traffic: Traffic, size: number, rounds: number,
-): Promise<Report> {
-  const samples = { one: [] as number[], pool: [] as number[] }
-  let batches: PacketBatch[] = []
-  for (let round = -2; round < rounds; round++) {
-    if (batches.length < 8) {
-      if (round > -2) traffic.nextPass()
-      batches = merged(traffic, size)
-    }
-    const slice = batches.splice(0, 8)
-    const packets = slice.reduce((sum, { count }) => sum + count, 0)
-    const times = { one: 0, pool: 0 }
-    for (const who of round % 2 === 0 ? ['one', 'pool'] as const : ['pool', 'one'] as const) {
-      const start = performance.now()
-      if (who === 'one') for (const batch of slice) one.trackBatch(batch)
-      else await Promise.all(slice.map(batch => pool.trackBatch(batch)))
-      times[who] = (performance.now() - start) * 1e6 / packets
-    }
-    if (round < 0) continue
-    samples.one.push(times.one)
-    samples.pool.push(times.pool)
-  }
-  const speedup = samples.one.map((nanoseconds, i) => nanoseconds / samples.pool[i])
-  return { one: quartiles(samples.one), pool: quartiles(samples.pool), speedup: quartiles(speedup) }
-}
-
-/** Traffic in batches of so many packets. */
-function merged(traffic: Pick<Traffic, 'batches'>, size: number): PacketBatch[] {
-  const perBatch = Math.max(1, Math.floor(size / traffic.batches[0].count))
-  const all: PacketBatch[] = []
-  for (let i = 0; i < traffic.batches.length; i += perBatch) all.push(joined(traffic.batches.slice(i, i + perBatch)))
-  return all
-}
-
-/** Batches that lie one behind the other in one buffer, as one. */
-function joined(batches: readonly PacketBatch[]): PacketBatch {
-  const first = batches[0].data.byteOffset
-  const last = batches[batches.length - 1].data
-  const count = batches.reduce((sum, batch) => sum + batch.count, 0)
-  const columns = {
-    offset: new Uint32Array(count), length: new Uint32Array(count), originalLength: new Uint32Array(count),
-    seconds: new Float64Array(count), nanoseconds: new Uint32Array(count), linkType: new Uint16Array(count),
-  }
-  let at = 0
-  for (const batch of batches) {
-    const shift = batch.data.byteOffset - first
-    for (const name of ['length', 'originalLength', 'seconds', 'nanoseconds', 'linkType'] as const) {
-      columns[name].set(batch[name].subarray(0, batch.count), at)
-    }
-    for (let i = 0; i < batch.count; i++) columns.offset[at + i] = batch.offset[i] + shift
-    at += batch.count
-  }
-  const bytes = last.byteOffset + last.byteLength - first
-  return { count, data: new Uint8Array(last.buffer, first, bytes), ...columns }
-}
-
-function text({ workers, connections, batch, processors, one, pool, speedup }: Report & Record<string, unknown>): string {
+function text({ workers, connections, batch, in: place, processors, one, pool, speedup }: Report & Settings & { in: string; processors: number }): string {
   const cell = ({ p25, p50, p75 }: Quartiles, digits: number) => `${p50.toFixed(digits)} (${p25.toFixed(digits)}–${p75.toFixed(digits)})`
   return [
-    `${connections} connections, batches of ${batch}, ${processors} processors`,
+    `${place}: ${connections} connections, batches of ${batch}, ${processors} processors`,
     `one tracker    ${cell(one, 1)} ns a packet`,
     `${workers} workers      ${cell(pool, 1)} ns a packet`,
     `faster by      ×${cell(speedup, 2)}`,

@@ -3,7 +3,7 @@ import { defineConfig } from 'tsup'
 // The benchmark imports the package at run time, from dist/: figures are those of what users get.
 export default defineConfig({
   entry: {
-    run: 'bench/run.ts', pool: 'bench/pool.ts', soak: 'bench/soak.ts', table: 'bench/table.ts',
+    run: 'bench/run.ts', pool: 'bench/pool.ts', 'pool-compare': 'bench/pool-compare.ts', soak: 'bench/soak.ts', table: 'bench/table.ts',
     helpers: 'bench/helpers.ts', peers: 'bench/peers/index.ts', peak: 'bench/peak.ts',
     'read-pcap': 'bench/peers/read-pcap.ts',
   },
@@ -13,5 +13,6 @@ export default defineConfig({
   format: 'esm',
   target: 'node20',
   platform: 'node',
+  external: ['playwright-core'],
   clean: false,
 })

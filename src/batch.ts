@@ -72,3 +72,13 @@ export function packetBatch(packets: Iterable<Packet>): PacketBatch {
   })
   return batch
 }
+
+/** Rows `from` to `to` of a batch, as views. */
+export function slice(batch: PacketBatch, from: number, to: number): PacketBatch {
+  const { data, offset, length, originalLength, seconds, nanoseconds, linkType } = batch
+  return {
+    count: to - from, data, offset: offset.subarray(from, to), length: length.subarray(from, to),
+    originalLength: originalLength.subarray(from, to), seconds: seconds.subarray(from, to),
+    nanoseconds: nanoseconds.subarray(from, to), linkType: linkType.subarray(from, to),
+  }
+}

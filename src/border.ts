@@ -2,7 +2,7 @@
  * The border to the core: the one file that knows its addresses and layouts (`assembly/01-records.ts`). Nothing else
  * holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
  */
-import { BATCH_SIZE, type PacketBatch } from './batch.js'
+import { BATCH_SIZE, slice, type PacketBatch } from './batch.js'
 import { connState } from './conn-state.js'
 import { ConntrackError } from './errors.js'
 import { ipv4Text, ipv6Text } from './format/address.js'
@@ -90,7 +90,6 @@ const Region = {
 } as const
 
 interface Exports {
-  readonly memory: WebAssembly.Memory
   readonly VERSION: WebAssembly.Global
   createCore(
     maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
@@ -101,6 +100,11 @@ interface Exports {
   setShard(index: number, of: number, a: bigint, b: bigint): void
   listen(on: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
+  deal(count: number, base: number, input: number, to: number): void
+  collect(count: number, at: number): void
+  dealtBytes(): number
+  endsAt(dealt: number): number
+  useBatchAt(at: number): void
   runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
   advance(time: bigint): number
   eventsWaiting(): number
@@ -215,9 +219,19 @@ export interface Sizes {
   readonly maxConnections: number
   readonly maxExpectations: number
   readonly batchSize: number
+  /** Bytes of packets, or of batches that are dealt. */
+  readonly input?: number
   /** The most that the high thresholds of reassembly will be set to, bytes. */
   readonly fragments4: number
   readonly fragments6: number
+}
+
+/** Some packets of a batch, whose bytes lie between `low` and `high`. */
+export interface Piece {
+  readonly from: number
+  readonly to: number
+  readonly low: number
+  readonly high: number
 }
 
 /** Which side arrays a core has. */
@@ -263,11 +277,11 @@ export class Core {
   /** Looks at the packet that is handed over; whether to drop it. */
   inspect: () => boolean = () => false
 
-  constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts) {
-    const exports = instantiate(module)
+  constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts, memory = newMemory()) {
+    const exports = instantiate(module, memory)
     const wanted = Object.entries(PARTS).reduce((sum, [name, bit]) => parts[name as keyof Parts] ? sum | bit : sum, 0)
-    const { maxConnections, maxExpectations, batchSize, fragments4, fragments6 } = sizes
-    if (!exports.createCore(maxConnections, maxExpectations, batchSize, INPUT_SIZE, fragments4, fragments6, wanted)) {
+    const { maxConnections, maxExpectations, batchSize, input = INPUT_SIZE, fragments4, fragments6 } = sizes
+    if (!exports.createCore(maxConnections, maxExpectations, batchSize, input, fragments4, fragments6, wanted)) {
       const fragments = fragments4 + fragments6
       throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections} and ${fragments} bytes of fragments`)
     }
@@ -276,7 +290,7 @@ export class Core {
     this.maxConnections = maxConnections
     this.#maxExpectations = maxExpectations
     this.parts = parts
-    const buffer = exports.memory.buffer
+    const { buffer } = memory
     this.#bytes = new Uint8Array(buffer)
     this.#view = new DataView(buffer)
     const address = (region: number) => exports.regionAt(region) >>> 0
@@ -393,18 +407,69 @@ export class Core {
     const { count } = batch
     let from = 0
     while (from < count) {
-      const input = this.#load(batch, from, count)
-      for (let goOn = 0; from < input.to; goOn = 1) {
-        from = this.#exports.run(from, input.to, input.base, recorded ? 1 : 0, goOn)
-        if (this.#exports.isHandedOver()) {
-          this.#resume()
-          from++
-        }
-        if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
-      }
+      const { to, base } = this.#load(batch, from, count)
+      this.#run(from, to, base, recorded)
+      from = to
     }
     this.#verdicts.count = count
     return this.#verdicts
+  }
+
+  #run(from: number, to: number, base: number, recorded: boolean): void {
+    for (let goOn = 0; from < to; goOn = 1) {
+      from = this.#exports.run(from, to, base, recorded ? 1 : 0, goOn)
+      if (this.#exports.isHandedOver()) {
+        this.#resume()
+        from++
+      }
+      if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
+    }
+  }
+
+  /** Bytes of packets in a batch that is dealt to `bytes` bytes of the input. */
+  roomForPackets(bytes: number): number {
+    return bytes - this.#exports.dealtBytes() - 14
+  }
+
+  /**
+   * Shares out packets by shard: the input has from `place` on the rows of each shard together, and behind them the bytes.
+   *
+   * @returns where each shard's rows end, and the addresses of the rows and of the first byte
+   */
+  deal(batch: PacketBatch, { from, to, low, high }: Piece, place: number): { ends: Uint32Array; at: number; input: number } {
+    const at = this.#at.input + place
+    // Into shared memory V8 copies byte by byte unless both sides lie alike in their words: 14 ns a packet, not 2.
+    const skew = (batch.data.byteOffset + low) & 7
+    const input = ((at + this.#exports.dealtBytes() + 7) & ~7) + skew
+    this.#bytes.set(batch.data.subarray(low, high), input)
+    const piece = slice(batch, from, to)
+    this.#columns.offset.set(piece.offset)
+    this.#columns.length.set(piece.length)
+    this.#loadColumns(piece, 0, piece.count)
+    this.#exports.deal(piece.count, low, input, at)
+    return { ends: new Uint32Array(this.#bytes.buffer, this.#exports.endsAt(at) >>> 0, 255), at, input }
+  }
+
+  /** Classifies rows of a batch that another core with this memory has dealt; offset 0 has the address `zero`. */
+  trackDealt(at: number, zero: number, from: number, to: number): void {
+    this.#exports.useBatchAt(at)
+    this.#run(from, to, (this.#at.input - zero) >>> 0, false)
+  }
+
+  /** Brings the verdicts of a batch that was dealt into columns of the caller's, from row `from` on. */
+  collect(at: number, count: number, columns: VerdictBatch, from: number): void {
+    this.#exports.collect(count, at)
+    for (const name of VERDICT_COLUMNS) columns[name].set(this.#verdicts[name].subarray(0, count), from)
+  }
+
+  /** Views of a batch that was dealt: its columns and verdicts, and `bytes` bytes of packets at `input`. */
+  dealt(at: number, input: number, bytes: number): { columns: Omit<PacketBatch, 'count'>; verdicts: VerdictBatch } {
+    const away = at - this.#at.offset
+    const moved = <T extends object>(views: T) => Object.fromEntries(
+      Object.entries(views).filter(([, view]) => ArrayBuffer.isView(view)).map(([name, view]) => [name, shifted(view, away)])) as T
+    const { wireLength, ...columns } = moved(this.#columns)
+    const data = this.#bytes.subarray(input, input + bytes)
+    return { columns: { ...columns, originalLength: wireLength, data }, verdicts: { ...moved(this.#verdicts), count: this.batchSize } }
   }
 
   /**
@@ -487,27 +552,28 @@ export class Core {
    * @returns the first packet that did not fit, and the offset that the input's first byte has in the column
    */
   #load(batch: PacketBatch, from: number, count: number): { to: number; base: number } {
-    const { data, offset, length } = batch
-    let low = 0xffffffff
-    let high = 0
-    let total = 0
+    const { data: { length: bytes }, offset, length } = batch
+    let [to, low, high, total] = [from, offset[from], offset[from], 0]
     for (let i = from; i < count; i++) {
       const start = offset[i]
       const end = start + length[i]
-      if (start < low) low = start
-      if (end > high) high = end
-      total += length[i]
+      if (!(end <= bytes)) throw new ConntrackError('invalid-argument', 'a packet of the batch lies outside of its data')
+      const lower = start < low ? start : low
+      const higher = end > high ? end : high
+      if (higher - lower <= INPUT_SIZE && to === i) {
+        low = lower
+        high = higher
+        total += length[i]
+        to++
+      } else if (from > 0) break // all of them were looked at before
     }
-    if (!(high <= data.length)) throw new ConntrackError('invalid-argument', 'a packet of the batch lies outside of its data')
-    this.#loadColumns(batch, from, count)
     // Packets that lie close together travel in one piece, gaps and all.
-    if (high - low <= INPUT_SIZE && high - low <= 4 * total + 4096) {
-      this.#bytes.set(data.subarray(low, high), this.#at.input)
-      this.#columns.offset.set(part(offset, from, count), from)
-      this.#columns.length.set(part(length, from, count), from)
-      return { to: count, base: low }
-    }
-    return this.#loadOneByOne(batch, from, count)
+    if (to === from || high - low > 4 * total + 4096) return this.#loadOneByOne(batch, from, count)
+    this.#loadColumns(batch, from, to)
+    this.#bytes.set(batch.data.subarray(low, high), this.#at.input)
+    this.#columns.offset.set(part(offset, from, to), from)
+    this.#columns.length.set(part(length, from, to), from)
+    return { to, base: low }
   }
 
   #loadColumns(batch: PacketBatch, from: number, count: number): void {
@@ -518,6 +584,7 @@ export class Core {
   }
 
   #loadOneByOne(batch: PacketBatch, from: number, count: number): { to: number; base: number } {
+    this.#loadColumns(batch, from, count)
     let used = 0
     let i = from
     for (; i < count; i++) {
@@ -1277,6 +1344,17 @@ function keyText(view: DataView, at: number): string {
   return text
 }
 
+const VERDICT_COLUMNS = [
+  'timeoutNs', 'connection', 'networkOffset', 'transportOffset', 'state', 'direction', 'reason', 'protocolState', 'flags', 'protocol',
+  'family',
+] as const satisfies readonly (keyof VerdictBatch)[]
+
+/** The view of as many numbers so many bytes away. */
+function shifted(view: Uint8Array, away: number): Uint8Array {
+  const { constructor, buffer, byteOffset, length } = view
+  return new (constructor as Uint8ArrayConstructor)(buffer, byteOffset + away, length)
+}
+
 /** Rows `from` to `to` of a column; the column itself where that is all of it, since a view costs more than a copy. */
 function part<T extends Uint32Array | Float64Array | Uint16Array>(column: T, from: number, to: number): T {
   return (from === 0 && to === column.length ? column : column.subarray(from, to)) as T
@@ -1296,10 +1374,15 @@ function bits(value: number, names: readonly string[]): string[] {
   return names.filter((_, i) => value >> i & 1)
 }
 
+/** Memory that a core may grow to the most there can be. */
+export function newMemory(shared = false): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared })
+}
+
 /** The exports of a new instance of the core. */
-function instantiate(module: WebAssembly.Module): Exports {
+function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Exports {
   try {
-    const exports = new WebAssembly.Instance(module, { env: { abort } }).exports as unknown as Exports
+    const exports = new WebAssembly.Instance(module, { env: { abort, memory } }).exports as unknown as Exports
     if (exports.VERSION.value === VERSION) return exports
   } catch {
     // It wants imports that the core does not have, or lacks exports that it has.
@@ -1314,7 +1397,7 @@ function abort(_message: number, _file: number, line: number, column: number): n
 
 /** The fingerprint of a core that no tracker has been made with yet. */
 export function coreFingerprint(module: WebAssembly.Module): number {
-  return instantiate(module).layoutFingerprint() >>> 0
+  return instantiate(module, newMemory()).layoutFingerprint() >>> 0
 }
 
 export { BATCH_SIZE, HASH_KEYS, TIMEOUTS }

@@ -4,4 +4,7 @@
  */
 import bytes from '../build/core.wasm'
 
+/** For a core with other memory. */
+export const coreBytes: Uint8Array = bytes
+
 export const coreModule = new WebAssembly.Module(bytes)

@@ -4,16 +4,20 @@
  */
 import type { PacketBatch } from './batch.js'
 import { ConntrackError, type ConntrackErrorCode } from './errors.js'
-import { layOut, sizeOf, type Answer, type Layout, type PoolTrackerOptions, type Request, type Rows } from './pool/protocol.js'
+import type { Piece } from './border.js'
+import { Dealer } from './pool/dealer.js'
+import { copyRows, layOut, sizeOf, type Answer, type PoolExpectation, type PoolTrackerOptions, type Request } from './pool/protocol.js'
 import { startThread, type Thread, type WebWorker } from './pool/thread.js'
 import { checkBatch } from './tracker.js'
-import type { Connection, Expectation, Statistics, VerdictBatch } from './types.js'
+import type { Connection, Statistics, VerdictBatch } from './types.js'
 
 export { ConntrackError } from './errors.js'
 export type { ConntrackErrorCode } from './errors.js'
+export type { PoolExpectation } from './pool/protocol.js'
+export type { WebWorker } from './pool/thread.js'
 
 /** What a pool is made with: a tracker's options, but for those that are functions or about single packets. */
-export interface PoolOptions extends Omit<PoolTrackerOptions, 'shard' | 'batchSize'> {
+export interface PoolOptions extends PoolTrackerOptions {
   /** How many workers, 1 to 255. Default 2. */
   readonly workers?: number
   /**
@@ -43,8 +47,10 @@ const OPTIONS: readonly string[] = [...TRACKER_OPTIONS, 'workers', 'hashSeed', '
  * Makes a tracker that works on several cores at once. Batches should be large, thousands of packets, since each is a
  * message to every worker: `readCapture(source, { batchSize: 16_384 })`.
  *
- * Verdicts are those of one tracker. Each worker has its part of `maxConnections`, and its own memory for fragments: what
- * a full table does depends on which hosts fall to one worker.
+ * Verdicts are those of one tracker, but for three things that hosts of several workers share. Each worker has its part of
+ * `maxConnections`: what a full table does depends on which hosts fall to one worker. Each has its own memory for
+ * fragments and counts the distance between them (`ipfrag_max_dist`) over its own hosts. And an ICMP error that comes in
+ * fragments (RFC 1812 and RFC 4443 want it short enough not to) is told by its own addresses, not by those it quotes.
  *
  * @throws ConntrackError `invalid-argument`; what a tracker's options have wrong is told by the first call
  */
@@ -55,6 +61,14 @@ export function createTrackerPool(options: PoolOptions = {}): TrackerPool {
 interface Waiting {
   readonly resolve: (result: unknown) => void
   readonly reject: (error: ConntrackError) => void
+}
+
+/** A worker's rows of a batch that was dealt to `at`, its bytes to `input`. */
+interface Part {
+  readonly at: number
+  readonly input: number
+  readonly from: number
+  readonly to: number
 }
 
 /** A worker and the answers that are awaited from it. */
@@ -81,11 +95,11 @@ class Member {
     })
   }
 
-  #answered({ id, result, error, ...rest }: Answer & { readonly buffer?: ArrayBuffer }): void {
+  #answered({ id, result, error }: Answer): void {
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
     if (error) waiting?.reject(new ConntrackError(error.code, error.message))
-    else waiting?.resolve(rest.buffer ?? result)
+    else waiting?.resolve(result)
   }
 
   /** No answer will come any more. */
@@ -104,17 +118,18 @@ class Member {
 /** A tracker on several cores; every answer is a promise, and answers come in the order of the questions. */
 export class TrackerPool implements AsyncDisposable {
   readonly #members: readonly Member[]
+  readonly #dealer: Dealer
   readonly #ready: Promise<unknown>
-  /** Memory of batches that have been answered. */
-  #spare: SharedArrayBuffer[] = []
   #closed = false
 
   /** Use `createTrackerPool`. */
   constructor(options: PoolOptions) {
     const { workers, helpers, tracker, seed } = checkOptions(options)
+    this.#dealer = new Dealer(workers, seed)
+    const { shared } = this.#dealer
     this.#members = Array.from({ length: workers }, () => new Member(options.worker))
     this.#ready = Promise.all(this.#members.map((member, index) => member.ask(id => ({
-      kind: 'make', id, helpers, options: { ...tracker, hashSeed: seed, shard: { index, of: workers, seed } },
+      kind: 'make', id, index, of: workers, helpers, options: { ...tracker, hashSeed: seed }, shared,
     }))))
     this.#ready.catch(() => {}) // it is told by the calls
   }
@@ -129,62 +144,70 @@ export class TrackerPool implements AsyncDisposable {
   async trackBatch(batch: PacketBatch): Promise<VerdictBatch> {
     this.#open()
     checkBatch(batch, Infinity)
-    const { low, high } = extent(batch)
-    const bytes = high - low
-    if (canShare()) return this.#trackShared(batch, low, bytes)
-    const parts = this.#members.map(() => fill(new ArrayBuffer(sizeOf(batch.count, bytes)), batch, low, bytes))
-    return this.#trackCopied(parts, batch.count, bytes)
+    const pieces = this.#dealer.cut(batch)
+    const verdicts = emptyVerdicts(batch.count)
+    const kept = this.#dealer.has(pieces.length) ? batch : copyOf(batch)
+    await Promise.all([this.#ready, ...pieces.map(piece => this.#inTurn(slot => this.#track(kept, piece, slot, verdicts)))])
+    return verdicts
   }
 
-  async #trackShared(batch: PacketBatch, low: number, bytes: number): Promise<VerdictBatch> {
-    const { count } = batch
-    const buffer = this.#buffer(sizeOf(count, bytes))
-    const { rows } = fill(buffer, batch, low, bytes)
-    await this.#ask(id => ({ kind: 'track', id, buffer, count, bytes }))
-    const result = { count, ...mapRows(rows, column => column.slice()) } // slices of shared memory are not shared
-    this.#spare.push(buffer)
-    return result
+  /** Does something with a place for a batch, after all that was asked for before. */
+  #inTurn<T>(use: (slot: number) => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#dealer.take(slot => {
+        use(slot).then(resolve, reject).finally(() => this.#dealer.give(slot))
+      })
+    })
   }
 
-  async #trackCopied(parts: readonly Layout[], count: number, bytes: number): Promise<VerdictBatch> {
-    const buffers = await Promise.all(this.#members.map((member, i) => {
-      const buffer = parts[i].data.buffer as ArrayBuffer
-      return member.ask(id => ({ kind: 'track', id, buffer, count, bytes }), [buffer]) as Promise<ArrayBuffer>
+  async #track(batch: PacketBatch, piece: Piece, slot: number, verdicts: VerdictBatch): Promise<void> {
+    const { ends, at, input } = this.#dealer.deal(batch, piece, slot)
+    const zero = input - piece.low >>> 0
+    await Promise.all(this.#members.map((member, i) => {
+      const part = { from: i > 0 ? ends[i - 1] : 0, to: ends[i] }
+      if (part.from === part.to) return
+      if (!this.#dealer.shared) return this.#trackCopy(member, piece, { at, input, ...part })
+      return member.ask(id => ({ kind: 'track', id, at, zero, ...part }))
     }))
-    return { count, ...merged(buffers.map(buffer => layOut(buffer, count, bytes).rows)) }
+    this.#dealer.collect(at, piece, verdicts)
   }
 
-  /** Memory for a batch: what an earlier one no longer needs, if it is large enough. */
-  #buffer(size: number): SharedArrayBuffer {
-    const found = this.#spare.findIndex(buffer => buffer.byteLength >= size)
-    if (found >= 0) return this.#spare.splice(found, 1)[0]
-    this.#spare = []
-    return new SharedArrayBuffer(2 ** Math.ceil(Math.log2(size)))
+  /** Sends a worker's packets there and gets them back. All bytes are sent: picking some takes longer than copying them. */
+  async #trackCopy(member: Member, piece: Piece, { at, input, from, to }: Part): Promise<void> {
+    const [count, bytes] = [to - from, piece.high - piece.low]
+    const { columns, verdicts } = this.#dealer.dealt(at, input, piece)
+    const buffer = new ArrayBuffer(sizeOf(count, bytes))
+    const { batch } = layOut(buffer, count, bytes)
+    copyRows(columns, from, batch, 0, count)
+    batch.data.set(columns.data)
+    const back = await member.ask(id => ({ kind: 'trackCopy', id, buffer, low: piece.low, count, bytes }), [buffer])
+    copyRows(layOut(back as ArrayBuffer, count, bytes).rows, 0, verdicts, from, count)
   }
 
   /** Counters of all workers together. */
   async statistics(): Promise<Statistics> {
-    return (await this.#ask(id => ({ kind: 'statistics', id })) as Statistics[]).reduce(sum)
+    return (await this.#ask((id, time) => ({ kind: 'statistics', id, time })) as Statistics[]).reduce(sum)
   }
 
   /** The live connections of all workers, each worker's in the order in which they were first seen. */
   async connections(): Promise<Connection[]> {
-    return (await this.#ask(id => ({ kind: 'connections', id })) as Connection[][]).flat()
+    return (await this.#ask((id, time) => ({ kind: 'connections', id, time })) as Connection[][]).flat()
   }
 
   /** What connections have announced and nobody has opened yet. */
-  async expectations(): Promise<Expectation[]> {
-    return (await this.#ask(id => ({ kind: 'expectations', id })) as Expectation[][]).flat()
+  async expectations(): Promise<PoolExpectation[]> {
+    return (await this.#ask((id, time) => ({ kind: 'expectations', id, time })) as PoolExpectation[][]).flat()
   }
 
   /** Lets time pass without a packet, nanoseconds since 1970. */
   async advance(time: bigint): Promise<void> {
-    await this.#ask(id => ({ kind: 'advance', id, time }))
+    if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
+    await this.#ask((id, now) => ({ kind: 'advance', id, time: now }), time)
   }
 
   /** Changes a sysctl of all workers; see `Tracker.setSysctl`. */
   async setSysctl(name: string, value: number): Promise<void> {
-    await this.#ask(id => ({ kind: 'setSysctl', id, name, value }))
+    await this.#ask((id, time) => ({ kind: 'setSysctl', id, time, name, value }))
   }
 
   /** Ends the workers; what they have not answered is rejected with `closed`. */
@@ -197,10 +220,16 @@ export class TrackerPool implements AsyncDisposable {
     this.close()
   }
 
-  async #ask(make: (id: number) => Request): Promise<unknown[]> {
+  /** Asks all workers the same, at the time of the last packet that was dealt before, or at `time`. */
+  async #ask(make: (id: number, time: bigint) => Request, time?: bigint): Promise<unknown[]> {
     this.#open()
-    const [, ...answers] = await Promise.all([this.#ready, ...this.#members.map(member => member.ask(make))])
-    return answers
+    const answers = this.#inTurn(() => {
+      if (time !== undefined) this.#dealer.advance(time)
+      const { now } = this.#dealer
+      return Promise.all(this.#members.map(member => member.ask(id => make(id, now))))
+    })
+    const [, found] = await Promise.all([this.#ready, answers])
+    return found
   }
 
   #open(): void {
@@ -208,47 +237,19 @@ export class TrackerPool implements AsyncDisposable {
   }
 }
 
-/** Whether workers can look at the same memory; in pages only where they are isolated from other origins. */
-function canShare(): boolean {
-  const { crossOriginIsolated = true } = globalThis as { crossOriginIsolated?: boolean }
-  return typeof SharedArrayBuffer === 'function' && crossOriginIsolated
-}
-
-/** Where the bytes of a batch begin and end. */
-function extent({ count, data, offset, length }: PacketBatch): { low: number; high: number } {
-  let low = count > 0 ? Infinity : 0
-  let high = 0
-  for (let i = 0; i < count; i++) {
-    low = Math.min(low, offset[i])
-    high = Math.max(high, offset[i] + length[i])
+function emptyVerdicts(count: number): VerdictBatch {
+  const byte = () => new Uint8Array(count)
+  const word = () => new Uint32Array(count)
+  return {
+    count, timeoutNs: new Float64Array(count), connection: word(), networkOffset: word(), transportOffset: word(), state: byte(),
+    direction: byte(), reason: byte(), protocolState: byte(), flags: byte(), protocol: byte(), family: byte(),
   }
-  if (high > data.length) throw invalid('a packet of the batch lies outside of its data')
-  return { low, high }
 }
 
-function fill(buffer: ArrayBufferLike, batch: PacketBatch, low: number, bytes: number): Layout {
-  const { count, data } = batch
-  const layout = layOut(buffer, count, bytes)
-  layout.data.set(data.subarray(low, low + bytes))
-  for (const name of ['seconds', 'length', 'originalLength', 'nanoseconds', 'linkType'] as const) {
-    layout.columns[name].set(batch[name].subarray(0, count))
-  }
-  for (let i = 0; i < count; i++) layout.columns.offset[i] = batch.offset[i] - low
-  return layout
-}
-
-function mapRows(rows: Rows, map: (column: Rows[keyof Rows]) => Rows[keyof Rows]): Rows {
-  return Object.fromEntries(Object.entries(rows).map(([name, column]) => [name, map(column)])) as unknown as Rows
-}
-
-/** Every row was written by one worker, and is zeros with the others. */
-function merged([first, ...others]: readonly Rows[]): Rows {
-  for (const rows of others) {
-    for (const name of Object.keys(first) as (keyof Rows)[]) {
-      for (let i = 0; i < rows[name].length; i++) if (rows[name][i] !== 0) first[name][i] = rows[name][i]
-    }
-  }
-  return first
+/** A batch that nobody else changes. */
+function copyOf({ count, data, ...columns }: PacketBatch): PacketBatch {
+  const own = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.slice(0, count)]))
+  return { count, data: data.slice(), ...own as unknown as typeof columns }
 }
 
 /** Numbers are added up, objects field by field; what is neither is the first's. */
@@ -265,6 +266,7 @@ function checkOptions(options: PoolOptions) {
   const unknown = Object.keys(options).find(name => !OPTIONS.includes(name))
   if (unknown !== undefined) throw invalid(`unknown option '${unknown}'`)
   const { workers = 2, hashSeed, helpers = [], maxConnections = options.sysctl?.max ?? DEFAULT_MAX } = options
+  if (!Number.isSafeInteger(maxConnections)) throw invalid('maxConnections must be a whole number')
   if (!Number.isInteger(workers) || workers < 1 || workers > MAX_WORKERS) throw invalid(`workers must be from 1 to ${MAX_WORKERS}`)
   if (hashSeed !== undefined && !Number.isSafeInteger(hashSeed)) throw invalid('hashSeed must be a whole number')
   if (!Array.isArray(helpers)) throw invalid('helpers must be an array of names')

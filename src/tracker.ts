@@ -199,8 +199,13 @@ export class Tracker implements Disposable {
   #thrown: { readonly error: unknown } | null = null
   #closed = false
 
-  /** Use `createTracker`. */
-  constructor(options: TrackerOptions) {
+  /**
+   * Use `createTracker`.
+   *
+   * @internal
+   * @param memory of the core, where a pool's workers share it
+   */
+  constructor(options: TrackerOptions, memory?: WebAssembly.Memory) {
     if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
     const unknown = Object.keys(options).find(name => !OPTIONS.includes(name))
     if (unknown !== undefined) throw invalid(`unknown option '${unknown}'; known are: ${OPTIONS.join(', ')}`)
@@ -246,7 +251,7 @@ export class Tracker implements Disposable {
       labels: options.labels ?? false,
       history: options.history ?? false,
       helpers: helpers.length > 0,
-    })
+    }, memory)
     this.#helpers = new HelperHost(this.#core, helpers, options.onHelperError ?? ((error, helper) => {
       console.warn(`conntrack-wasm: helper ${helper}:`, error)
     }))
@@ -269,7 +274,7 @@ export class Tracker implements Disposable {
     const of = whole('of of a shard', shard.of, 1, 255)
     const index = whole('index of a shard', shard.index, 0, of - 1)
     const seed = whole('seed of a shard', shard.seed, 0, Number.MAX_SAFE_INTEGER)
-    this.#core.setShard(index, of, new BigUint64Array(spread(BigInt(seed)).buffer))
+    this.#core.setShard(index, of, shardKeys(seed))
   }
 
   /** Use `restoreTracker`. */
@@ -375,6 +380,17 @@ export class Tracker implements Disposable {
     }
     this.#leave()
     return this.#verdict(this.#last, 0)
+  }
+
+  /**
+   * Classifies rows of a batch that a pool has dealt in the memory that both have.
+   *
+   * @internal
+   */
+  trackDealt(at: number, zero: number, from: number, to: number): void {
+    this.#enter()
+    this.#core.trackDealt(at, zero, from, to)
+    this.#leave()
   }
 
   /** Verdict `index` of a batch as an object. */
@@ -871,6 +887,11 @@ function hashKeys(seed: number | bigint | Uint8Array | undefined): Uint8Array {
   if (typeof seed === 'number' && !Number.isSafeInteger(seed)) throw invalid('hashSeed must be a whole number')
   if (typeof seed !== 'number' && typeof seed !== 'bigint') throw invalid('hashSeed must be a number, a bigint or bytes')
   return spread(BigInt.asUintN(64, BigInt(seed)))
+}
+
+/** The secret by which packets are shared out. */
+export function shardKeys(seed: number): BigUint64Array {
+  return new BigUint64Array(spread(BigInt(seed)).buffer)
 }
 
 /** SplitMix64: every seed, also 0, gives keys with no pattern. */

@@ -1,13 +1,15 @@
-/** A worker's part: its tracker, which packets of a batch are its own, and their rows. Knows nothing of threads. */
-import type { PacketBatch } from '../batch.js'
+/** A worker's part: its tracker, and what the pool asks of it. Knows nothing of threads. */
+import { slice } from '../batch.js'
 import { ConntrackError } from '../errors.js'
 import { standardHelper } from '../helpers/standard.js'
-import { VERDICT_ELSEWHERE } from '../names.js'
-import { createTracker, type Tracker } from '../tracker.js'
-import type { Connection, VerdictBatch } from '../types.js'
-import { layOut, type Answer, type CallRequest, type Layout, type MakeRequest, type Request, type Rows, type TrackRequest } from './protocol.js'
+import { Tracker } from '../tracker.js'
+import type { Connection, Expectation } from '../types.js'
+import {
+  copyRows, layOut, type Answer, type CallRequest, type MakeRequest, type PoolExpectation, type Request, type TrackCopyRequest,
+} from './protocol.js'
+import { PIECE } from './dealer.js'
 
-/** Packets that the tracker takes at a time; what is more only costs memory. */
+/** Packets that the tracker takes at a time where they are copied: as many as fit into its memory for them. */
 const CHUNK = 1024
 
 export class Work {
@@ -27,27 +29,30 @@ export class Work {
   }
 
   #do(request: Request): unknown {
-    if (request.kind === 'make') return this.#make(request)
-    if (request.kind === 'track') return this.#track(request)
+    switch (request.kind) {
+      case 'make': return this.#make(request)
+      case 'track': return this.#made().trackDealt(request.at, request.zero, request.from, request.to)
+      case 'trackCopy': return this.#trackCopy(request)
+    }
     return this.#call(request)
   }
 
-  #make({ options, helpers }: MakeRequest): void {
-    const { index = 0, of = 1 } = options.shard ?? {}
+  #make({ options, helpers, index, of, shared }: MakeRequest): void {
     this.#index = index
     this.#of = of
-    this.#tracker = createTracker({
-      ...options, batchSize: CHUNK, helpers: helpers.flatMap(({ name, ports }) => standardHelper(name, ports)),
-    })
+    const own = { ...options, helpers: helpers.flatMap(({ name, ports }) => standardHelper(name, ports)) }
+    this.#tracker = shared
+      ? new Tracker({ ...own, batchSize: PIECE, module: shared.module }, shared.memory)
+      : new Tracker({ ...own, batchSize: CHUNK })
   }
 
   #call(request: CallRequest): unknown {
     const tracker = this.#made()
+    tracker.advance(request.time)
     switch (request.kind) {
       case 'statistics': return tracker.statistics()
       case 'connections': return [...tracker.connections()].map(connection => this.#renumbered(connection))
-      case 'expectations': return tracker.expectations().map(each => ({ ...each, master: this.#number(each.master) }))
-      case 'advance': return tracker.advance(request.time)
+      case 'expectations': return tracker.expectations().map(each => this.#announced(each))
       case 'setSysctl': return tracker.setSysctl(request.name, request.value)
     }
   }
@@ -67,40 +72,18 @@ export class Work {
     return { ...connection, id: this.#number(id), master: master === null ? null : this.#number(master) }
   }
 
-  #track({ buffer, count, bytes }: TrackRequest): void {
+  /** Packets are numbered by each worker for itself. */
+  #announced({ packet: _, ...expectation }: Expectation): PoolExpectation {
+    return { ...expectation, id: this.#number(expectation.id), master: this.#number(expectation.master) }
+  }
+
+  #trackCopy({ buffer, low, count, bytes }: TrackCopyRequest): void {
     const tracker = this.#made()
-    const layout = layOut(buffer, count, bytes)
+    const { batch, rows } = layOut(buffer, count, bytes)
+    for (let i = 0; i < count; i++) batch.offset[i] -= low
     for (let from = 0; from < count; from += CHUNK) {
-      const to = Math.min(count, from + CHUNK)
-      this.#write(tracker.trackBatch(part(layout, from, to)), layout.rows, from)
+      const part = slice(batch, from, Math.min(count, from + CHUNK))
+      copyRows(tracker.trackBatch(part), 0, rows, from, part.count)
     }
-  }
-
-  /** The rows of the worker's own packets; the others' are not touched. */
-  #write(verdicts: VerdictBatch, rows: Rows, from: number): void {
-    const { count, flags } = verdicts
-    for (let i = 0; i < count; i++) {
-      if (flags[i] === VERDICT_ELSEWHERE) continue
-      const to = from + i
-      rows.timeoutNs[to] = verdicts.timeoutNs[i]
-      rows.connection[to] = this.#number(verdicts.connection[i])
-      rows.networkOffset[to] = verdicts.networkOffset[i]
-      rows.transportOffset[to] = verdicts.transportOffset[i]
-      rows.state[to] = verdicts.state[i]
-      rows.direction[to] = verdicts.direction[i]
-      rows.reason[to] = verdicts.reason[i]
-      rows.protocolState[to] = verdicts.protocolState[i]
-      rows.flags[to] = flags[i]
-      rows.protocol[to] = verdicts.protocol[i]
-      rows.family[to] = verdicts.family[i]
-    }
-  }
-}
-
-function part({ data, columns }: Layout, from: number, to: number): PacketBatch {
-  return {
-    count: to - from, data, offset: columns.offset.subarray(from, to), length: columns.length.subarray(from, to),
-    originalLength: columns.originalLength.subarray(from, to), seconds: columns.seconds.subarray(from, to),
-    nanoseconds: columns.nanoseconds.subarray(from, to), linkType: columns.linkType.subarray(from, to),
   }
 }

@@ -30,7 +30,24 @@ const PAGE = `<!doctype html><title>conntrack-wasm</title><input type="file" id=
     }
     return output
   }
+  const COLUMNS = ['state', 'direction', 'reason', 'protocolState', 'flags', 'protocol', 'family', 'timeoutNs']
+  // How many packets a pool's workers saw, how many of its verdicts are not one tracker's, and whether it shared memory.
+  window.compare = async file => {
+    const { createTrackerPool } = await import('/dist/pool.js')
+    const [tracker, pool] = [createTracker(), createTrackerPool({ workers: 2 })]
+    let differing = 0
+    for await (const batch of readCapture(file)) {
+      const answer = pool.trackBatch(batch)
+      const [one, other] = [tracker.trackBatch(batch), await answer]
+      for (let i = 0; i < batch.count; i++) differing += COLUMNS.some(name => one[name][i] !== other[name][i])
+    }
+    const { packets } = await pool.statistics()
+    pool.close()
+    return { packets, differing, isolated: crossOriginIsolated }
+  }
 </script>`
+/** What makes a page's memory one that workers can share. */
+const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
 
 describe.skipIf(missing)(`Chromium${missing ? ` (skipped: ${CHROMIUM} is not there)` : ''}`, () => {
   let server: Server
@@ -41,7 +58,8 @@ describe.skipIf(missing)(`Chromium${missing ? ` (skipped: ${CHROMIUM} is not the
   beforeAll(async () => {
     server = createServer((request, response) => {
       const path = new URL(request.url ?? '/', 'http://localhost').pathname
-      if (path === '/') return response.setHeader('content-type', 'text/html').end(PAGE)
+      if (path === '/isolated/' || path.startsWith('/dist/')) response.setHeaders(new Map(Object.entries(ISOLATED)))
+      if (path === '/' || path === '/isolated/') return response.setHeader('content-type', 'text/html').end(PAGE)
       if (!/^\/dist\/[\w.-]+\.js$/.test(path)) return response.writeHead(404).end()
       response.setHeader('content-type', 'text/javascript').end(readFileSync(new URL(`.${path}`, project)))
     })
@@ -72,5 +90,18 @@ describe.skipIf(missing)(`Chromium${missing ? ` (skipped: ${CHROMIUM} is not the
       expect(output.length).toBeGreaterThan(1000)
       expect(sha(output)).toBe(sha(node))
       expect(errors).toEqual([])
+    })
+
+  test.each([['/', false], ['/isolated/', true]])(
+    'a pool of Web Workers says what one tracker says, in the page %s (memory is shared: %s)', async (path, isolated) => {
+      const { port } = server.address() as AddressInfo
+      const other = await browser.newPage()
+      await other.goto(`http://127.0.0.1:${port}${path}`)
+      await other.waitForFunction('window.compare')
+      await other.setInputFiles('#capture', new URL('test/captures/scan_odd.pcap', project).pathname)
+      const found = await other.evaluate('window.compare(document.querySelector("#capture").files[0])')
+      await other.close()
+      expect(found).toEqual({ packets: expect.any(Number), differing: 0, isolated })
+      expect((found as { packets: number }).packets).toBeGreaterThan(100)
     })
 })

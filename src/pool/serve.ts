@@ -1,0 +1,20 @@
+/** A worker's conversation with its pool, whatever the two of them speak through. */
+import type { Request } from './protocol.js'
+import { Work } from './work.js'
+
+export interface Port {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void
+  listen(heard: (message: unknown) => void): void
+}
+
+/** Answers whatever comes through the port. */
+export function serve(port: Port): void {
+  const work = new Work()
+  port.listen(message => {
+    const request = message as Request
+    const answer = work.answer(request)
+    // What cannot be shared goes back the way it came.
+    if (request.kind === 'trackCopy') port.postMessage({ ...answer, result: request.buffer }, [request.buffer])
+    else port.postMessage(answer, [])
+  })
+}
