@@ -98,9 +98,6 @@ const WAYS: Readonly<Record<Way, readonly Stage[]>> = {
     { hook: 'PREROUTING', tables: ['raw', 'mangle'] }, { hook: 'INPUT', tables: ['mangle', 'filter', 'security'] },
   ],
 }
-/** On the way over `lo` a connection is confirmed before it comes in again. */
-const CONFIRMED_AFTER = 'POSTROUTING'
-
 /** One step of a way: a chain, where there is one. */
 interface Step {
   readonly hook: Hook
@@ -214,12 +211,12 @@ export class Firewall implements PacketHooks, Disposable {
     seen.state = state
     seen.connection = connection
     const steps = this.#families[seen.family]?.steps[this.#way!] ?? []
-    let isConfirmed = false
     for (const step of steps) {
+      const comesIn = this.#way === 'loopback' && (step.hook === 'PREROUTING' || step.hook === 'INPUT')
       if (step.hook === 'FORWARD' && !seen.forwarded && !this.#route()) return false
-      if (isConfirmed && step.hook !== CONFIRMED_AFTER && seen.inInterface === '') this.#comeIn()
-      if (!this.#take(step)) return isConfirmed
-      isConfirmed ||= this.#way === 'loopback' && step.hook === CONFIRMED_AFTER
+      if (comesIn) this.#comeIn()
+      // A connection over `lo` was confirmed before the packet came in again.
+      if (!this.#take(step)) return comesIn
     }
     return this.#way !== 'forward' || seen.forwarded || this.#route()
   }
@@ -232,6 +229,7 @@ export class Firewall implements PacketHooks, Disposable {
     return !this.#expired
   }
 
+  /** By the device that it left by. */
   #comeIn(): void {
     this.#packet.inInterface = 'lo'
     this.#packet.outInterface = ''

@@ -44,7 +44,7 @@ function column(value: number): string {
 
 function ruleText(live: LiveRule, family: 4 | 6): string {
   const { basics, matches, target, jump } = live.rule
-  const options = basics.fragment === null ? family === 4 ? '--' : '  ' : basics.fragment.negated ? '!f' : '-f'
+  const options = basics.fragment === null ? '--' : basics.fragment.negated ? '!f' : '-f'
   const details = [...matches.map(({ listing }) => listing), ...(target === null || target.listing === '' ? [] : [target.listing])]
   return counters(live) + `${(jump?.chain ?? target?.name ?? '').padEnd(9)} `
     + `${basics.protocol.negated ? '!' : ' '}${String(basics.protocol.value).padEnd(4)} ${options}  `

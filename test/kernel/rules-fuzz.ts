@@ -1,8 +1,8 @@
 /**
- * `npm run fuzz:rules`: random rulesets and packets through the kernel's iptables and through the built package; counters
+ * `npm run fuzz:rules:kernel`: random rulesets and packets through the kernel's iptables and through the built package; counters
  * of every rule and policy are compared, and of each difference the first packet that shows it is told.
  *
- *     npm run fuzz:rules -- --seed 7 --rulesets 500 --packets 200
+ *     npm run fuzz:rules:kernel -- --seed 7 --rulesets 500 --packets 200
  *
  * `--only N` runs one of them, `--show` prints the rulesets that differ. Exits 1 where the two differ, 2 where the kernel cannot be asked.
  */
@@ -132,7 +132,7 @@ function compare(fuzzed: Fuzzed, answer: LabAnswer): string[] {
 
 const missing = whatLabMisses()
 if (missing !== null) {
-  console.error(`fuzz:rules needs ${missing}`)
+  console.error(`fuzz:rules:kernel needs ${missing}`)
   process.exit(2)
 }
 const numbers = values.only === undefined ? Array.from({ length: Number(values.rulesets) }, (_, i) => i) : [Number(values.only)]

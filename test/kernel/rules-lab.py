@@ -42,7 +42,7 @@ def sysctl(name, value):
 def device(name, ethernet):
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), (IFF_TAP if ethernet else IFF_TUN) | IFF_NO_PI))
-    run("ip", "link", "set", name, *(["arp", "off"] if ethernet else []), "txqueuelen", "10000", "up")
+    run("ip", "link", "set", "dev", name, *(["arp", "off"] if ethernet else []), "txqueuelen", "10000", "up")
     return fd
 
 
@@ -68,8 +68,8 @@ class Lab:
         for name, prefixes in case["interfaces"].items():
             self.devices[name] = device(name, self.ethernet)
             if self.ethernet:
-                with open(f"/sys/class/net/{name}/address") as f:
-                    self.hardware[name] = bytes.fromhex(f.read().strip().replace(":", ""))
+                [link] = json.loads(run("ip", "-j", "link", "show", "dev", name).stdout)
+                self.hardware[name] = bytes.fromhex(link["address"].replace(":", ""))
             for prefix in prefixes:
                 run("ip", "-6" if ":" in prefix else "-4", "route", "add", prefix, "dev", name)
         for address in case.get("local", []):

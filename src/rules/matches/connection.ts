@@ -1,6 +1,6 @@
 /** Matches of what the tracker knows of a packet: state, tuples, status, marks, counts (iptables-extensions(8)). */
 import type { HookConnection } from '../../hooks.js'
-import type { State } from '../../names.js'
+import { STATUS_BITS, type State } from '../../names.js'
 import { match, not, plain, type Holds, type Match, type MatchModule, type ReadOption } from '../match.js'
 import type { RulePacket } from '../packet.js'
 import type { Arguments } from '../text.js'
@@ -260,11 +260,18 @@ function connlimitMatch({ most, above }: { most: number; above: boolean }, side:
 /** Connections by their original tuples: where the table has them, and how it knows them there. */
 type OpenList = Map<string, { readonly slot: number; readonly key: string }>
 
-/** How many connections of a list are open, this packet's included. */
+const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
+
+/**
+ * How many connections of a list are open, this packet's included. What is over is forgotten before a new connection is
+ * counted, but behind the count for a packet of one that is confirmed, as the live kernel shows.
+ */
 function countOpen(list: OpenList, tuple: string, { connection, isOpen }: RulePacket): number {
+  const before = list.size
   for (const [each, { slot, key }] of list) if (each !== tuple && !isOpen(slot, key)) list.delete(each)
+  const isCounted = connection !== null && (connection.status & CONFIRMED) !== 0 && list.has(tuple)
   if (connection !== null) list.set(tuple, { slot: connection.slot, key: connection.key })
-  return list.size + (list.has(tuple) ? 0 : 1)
+  return isCounted ? before : list.size + (list.has(tuple) ? 0 : 1)
 }
 
 /** Protocols by the bytes of their headers that Linux needs to tell one connection from another. */

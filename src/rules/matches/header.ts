@@ -163,7 +163,9 @@ function addrtypeMatch(tests: readonly { readonly side: 'src' | 'dst'; readonly 
     prepare: ({ isLocal }) => packet => tests.every(({ side, bits, negated }) => {
       const at = packet.addresses + (side === 'src' ? 0 : packet.family === 4 ? 4 : 16)
       const type = isLocal(packet.data, at, packet.family) ? ADDRESS_TYPES.LOCAL : otherType(packet, at)
-      return ((type & bits) !== 0) !== negated
+      // Of IPv6 an address must be of all the types.
+      const isOfTypes = packet.family === 6 ? (type & bits) === bits : (type & bits) !== 0
+      return isOfTypes !== negated
     }),
   }
 }
