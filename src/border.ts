@@ -8,10 +8,7 @@ import { ConntrackError } from './errors.js'
 import { ipv4Text, ipv6Text } from './format/address.js'
 import type { HelpedConnection, StandingExpectation } from './helpers/helper.js'
 import type { CompiledMatch } from './match.js'
-import type { Assignment, HookConnection, HookPacket, PacketHooks } from './hooks.js'
-import {
-  DIRECTIONS, EVENTS, SCTP_STATES, STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES, VERDICT_DROPPED, type State,
-} from './names.js'
+import { DIRECTIONS, EVENTS, SCTP_STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES } from './names.js'
 import { FIXED_TIMEOUTS, SYSCTLS } from './sysctl.js'
 import type {
   Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind, TcpInfo, TcpSide, Tuple,
@@ -24,18 +21,18 @@ const PARTS = { explain: 1, acct: 2, timestamp: 4, labels: 8, history: 16, helpe
 /** Bytes of packets that the core takes at a time. */
 const INPUT_SIZE = 512 * 1024
 /** More of one packet is not read by the core. */
-const MAX_PACKET = 72 * 1024
+export const MAX_PACKET = 72 * 1024
 const HASH_KEYS = 48
 const MATCHES = 64
 const MATCH_SIZE = 96
-const ENTRY_SIZE = 128
+export const ENTRY_SIZE = 128
 const EVENT_SIZE = 256
 const RECORD_SIZE = 576
 const TIMEOUTS = 30
 /** Bits of an entry's `attached`. */
-const ATTACHED_ACCOUNT = 1
+export const ATTACHED_ACCOUNT = 1
 const ATTACHED_START = 2
-const ZONE_DIRECTIONS = { original: 8, reply: 16, both: 24 } as const
+export const ZONE_DIRECTIONS = { original: 8, reply: 16, both: 24 } as const
 const ANY = 0xffff
 const REPORTED_COUNTERS = 352
 const LIFE_SIZE = 128
@@ -64,15 +61,12 @@ const EVENT_KINDS = [
 ] as const satisfies readonly (ConnectionEventKind | ExpectationEventKind)[]
 
 const EXPECTATION_SIZE = 104
-const HELPED_SIZE = 16
+export const HELPED_SIZE = 16
 /** Heads of the lists of expectations, and pairs of GRE keys. */
 const EXPECTATION_INDEX_SIZE = 1024 * 4
 const GRE_PAIRS_SIZE = 64 * 48
 /** Bit of a connection's status: it was announced. */
 const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
-const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
-const TCP = 6
-const CLOSING_STATES: readonly number[] = [TCP_STATES.indexOf('TIME_WAIT'), TCP_STATES.indexOf('CLOSE')]
 const WHOLE_MASK = { 4: '255.255.255.255', 6: 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff' } as const
 const NO_MASK = { 4: '0.0.0.0', 6: '::' } as const
 const PERMANENT = 1
@@ -89,7 +83,7 @@ const Region = {
   grePairs: 33,
 } as const
 
-interface Exports {
+export interface Exports {
   readonly VERSION: WebAssembly.Global
   createCore(
     maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
@@ -249,9 +243,23 @@ export interface Rules {
   readonly policies: readonly { match: CompiledMatch; timeouts: ReadonlyMap<number, number> }[]
 }
 
+/** What is in a core, for those that classify packets in steps. */
+export interface CoreInside {
+  readonly exports: Exports
+  readonly bytes: Uint8Array
+  readonly view: DataView
+  readonly regions: Readonly<Record<keyof typeof Region, number>>
+  readonly verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
+  readonly core: Core
+  /** Goes on with a packet that waits for its helper. */
+  readonly resume: () => void
+  readonly drain: () => void
+}
+
 /** One core: its memory and its calls. */
 export class Core {
   readonly #exports: Exports
+  #inside: CoreInside | null = null
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #at: Record<keyof typeof Region, number>
@@ -487,59 +495,12 @@ export class Core {
     return this.#verdicts
   }
 
-  // A packet among rules
-
-  /** Classifies one packet with rules around it. */
-  trackAmongRules(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint, hooks: PacketHooks): VerdictBatch {
-    const length = Math.min(bytes.length, MAX_PACKET)
-    this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
-    const exports = this.#exports
-    const reaches = exports.readForRules(length, wireLength, linkType, time) !== 0
-    const packet = reaches ? this.#hookPacket(linkType, time) : null
-    const assigned = packet && hooks.before(packet)
-    this.#verdicts.count = 1
-    if (!packet || !assigned) {
-      exports.dropBeforeRules()
-    } else {
-      this.#trackAssigned(assigned)
-      this.#judge(packet, hooks)
+  /** What `rules/held.ts` works with; rules are not part of the main entry. */
+  get inside(): CoreInside {
+    return this.#inside ??= {
+      exports: this.#exports, bytes: this.#bytes, view: this.#view, regions: this.#at, verdicts: this.#verdicts, core: this,
+      resume: () => this.#resume(), drain: () => this.#drainWaiting(),
     }
-    this.#drainWaiting()
-    return this.#verdicts
-  }
-
-  #hookPacket(linkType: number, time: bigint): HookPacket {
-    const exports = this.#exports
-    const network = exports.ruledNetwork() >>> 0
-    return {
-      data: this.#bytes, frame: this.#at.input, network, end: exports.ruledEnd() >>> 0, length: exports.ruledLength() >>> 0,
-      linkType, time, family: this.#bytes[network] >> 4 === 4 ? 4 : 6, isOpen: this.#isOpen,
-    }
-  }
-
-  readonly #isOpen = (slot: number, key: string): boolean => {
-    const at = this.#entry(slot)
-    const isThere = (this.#view.getUint16(at + 48, true) & CONFIRMED) !== 0
-      && this.#view.getBigInt64(at + 40, true) > this.now && keyText(this.#view, at) === key
-    return isThere && !(this.#view.getUint8(at + 36) === TCP && CLOSING_STATES.includes(this.#view.getUint8(at + 50)))
-  }
-
-  #trackAssigned({ notrack, local, zone, zoneDirection, policy, helper }: Assignment): void {
-    const number = helper === null ? 0 : this.helperNames.findIndex(({ name }) => name === helper) + 1
-    this.#exports.trackForRules(notrack ? 1 : 0, local ? 1 : 0, zone, ZONE_DIRECTIONS[zoneDirection], policy, number)
-  }
-
-  #judge(packet: HookPacket, hooks: PacketHooks): void {
-    if (this.#exports.isHeld()) {
-      const flags = this.#exports.handedFlags()
-      const passes = hooks.after(packet, STATES[flags >> 8] as State, new HeldConnection(this, this.#exports, this.#view, this.#at))
-      this.#exports.resumeHeldPacket(passes ? 0 : 1)
-      if (this.#exports.isHandedOver()) this.#resume()
-      return
-    }
-    const state = STATES[this.#verdicts.state[0]]
-    const isSeen = state !== null && !(this.#verdicts.flags[0] & VERDICT_DROPPED)
-    if (isSeen) hooks.after(packet, state, null)
   }
 
   #resume(): void {
@@ -1246,104 +1207,6 @@ export class Core {
   }
 }
 
-/** The connection of the packet that is held for rules: what they ask for is read when they do. */
-class HeldConnection implements HookConnection {
-  readonly slot: number
-  readonly direction: 'original' | 'reply'
-  readonly #core: Core
-  readonly #exports: Exports
-  readonly #view: DataView
-  readonly #regions: Record<keyof typeof Region, number>
-  readonly #at: number
-
-  constructor(core: Core, exports: Exports, view: DataView, regions: Record<keyof typeof Region, number>) {
-    this.#core = core
-    this.#exports = exports
-    this.#view = view
-    this.#regions = regions
-    this.slot = exports.handedSlot() >>> 0
-    this.#at = regions.entries + this.slot * ENTRY_SIZE
-    this.direction = exports.handedFlags() & 1 ? 'reply' : 'original'
-  }
-
-  get id(): number {
-    return this.#core.idOf(this.slot)
-  }
-
-  get status(): number {
-    return this.#view.getUint16(this.#at + 48, true)
-  }
-
-  get protocol(): number {
-    return this.#view.getUint8(this.#at + 36)
-  }
-
-  get family(): 4 | 6 {
-    return this.#view.getUint8(this.#at + 37) === 4 ? 4 : 6
-  }
-
-  get zone(): number {
-    return this.#core.zoneOf(this.slot)
-  }
-
-  get mark(): number {
-    return this.#view.getUint32(this.#at + 76, true)
-  }
-
-  setMark(mark: number): void {
-    this.#exports.markHeld(mark)
-  }
-
-  /** Endpoint 0 or 1 of the key. */
-  #side(direction: 'original' | 'reply', side: 'src' | 'dst'): number {
-    const flipped = (direction === 'reply') !== (side === 'dst') ? 1 : 0
-    return this.#view.getUint8(this.#at + 51) ^ flipped
-  }
-
-  addressAt(direction: 'original' | 'reply', side: 'src' | 'dst'): number {
-    return this.#at + this.#side(direction, side) * 16 + (this.family === 4 ? 12 : 0)
-  }
-
-  port(direction: 'original' | 'reply', side: 'src' | 'dst'): number {
-    const { protocol } = this
-    if (protocol !== 1 && protocol !== 58) return this.#view.getUint16(this.#at + 32 + this.#side(direction, side) * 2, true)
-    if (side === 'src') return this.#view.getUint16(this.#at + 32, true)
-    const request = this.#view.getUint8(this.#at + 34)
-    const type = direction === 'reply' ? answerType(protocol, request) : request
-    return type << 8 | this.#view.getUint8(this.#at + 35)
-  }
-
-  get timeLeftNs(): bigint {
-    if (!(this.status & CONFIRMED)) return 0n
-    const left = this.#view.getBigInt64(this.#at + 40, true) - this.#core.now
-    return left > 0n ? left : 0n
-  }
-
-  get account(): HookConnection['account'] {
-    if (!(this.#view.getUint8(this.#at + 75) & ATTACHED_ACCOUNT)) return null
-    const at = this.#regions.accounts + this.slot * 32
-    const count = (offset: number) => Number(this.#view.getBigUint64(at + offset, true))
-    return { packets: [count(0), count(16)], bytes: [count(8), count(24)] }
-  }
-
-  get masterHelper(): string | null {
-    if (!this.#core.parts.helpers || !(this.status & EXPECTED)) return null
-    const helper = this.#view.getUint8(this.#regions.helped + this.slot * HELPED_SIZE + 13)
-    return this.#core.helperNames[helper - 1]?.name ?? null
-  }
-
-  get key(): string {
-    return keyText(this.#view, this.#at)
-  }
-}
-
-/** The 40 bytes of an entry's key and who sent the first packet, as text. */
-function keyText(view: DataView, at: number): string {
-  let text = String(view.getUint8(at + 51))
-  for (let i = 0; i < 40; i += 4) text += ',' + view.getUint32(at + i, true).toString(36)
-  return text
-}
-
 const VERDICT_COLUMNS = [
   'timeoutNs', 'connection', 'networkOffset', 'transportOffset', 'state', 'direction', 'reason', 'protocolState', 'flags', 'protocol',
   'family',
@@ -1366,7 +1229,7 @@ function zoneDirection(attached: number): Connection['zoneDirection'] {
 }
 
 /** The answer to an ICMP request type. */
-function answerType(protocol: number, type: number): number {
+export function answerType(protocol: number, type: number): number {
   return protocol === 1 && type === 8 ? 0 : type + 1
 }
 

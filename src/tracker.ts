@@ -5,7 +5,6 @@ import { coreModule } from './core-module.js'
 import { ConntrackError } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
-import type { PacketHooks } from './hooks.js'
 import { flatten, HelperHost, type HelperMemory } from './helper-host.js'
 import type { Helper } from './helpers/helper.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
@@ -174,6 +173,16 @@ interface Description {
   /** What helpers it had, and what they remember. */
   readonly helpers: readonly unknown[]
   readonly memory: HelperMemory
+}
+
+/** A packet for `trackInSteps`, its fields checked. */
+export interface PacketInSteps {
+  readonly bytes: Uint8Array
+  readonly wireLength: number
+  /** LINKTYPE_ number. */
+  readonly linkType: number
+  /** Nanoseconds since 1970. */
+  readonly time: bigint
 }
 
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
@@ -358,13 +367,11 @@ export class Tracker implements Disposable {
   }
 
   /**
-   * Classifies one packet with rules around it: they choose what is tracked and how, see the verdict, and may drop the
-   * packet before its connection is confirmed. The options `notrack`, `drop`, `zone` and the matches of `timeouts` and
-   * `helpers` are not asked.
+   * Classifies one packet by a function that knows the core: how rules come around it (`rules/held.ts`).
    *
-   * @throws ConntrackError as `track`; what a hook throws leaves the tracker unfit for use
+   * @internal
    */
-  trackAmongRules(bytes: Uint8Array, hooks: PacketHooks, info: PacketInfo = {}): Verdict {
+  trackInSteps(bytes: Uint8Array, info: PacketInfo, classify: (inside: object, packet: PacketInSteps) => void): Verdict {
     if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
     const time = info.time ?? this.#clock()
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
@@ -373,11 +380,13 @@ export class Tracker implements Disposable {
     this.#enter()
     this.#recorded = true
     this.#busy = true
+    const { inside } = this.#core
     try {
-      this.#last = this.#core.trackAmongRules(bytes, wireLength, linkType, clampTime(time), hooks)
+      classify(inside, { bytes, wireLength, linkType, time: clampTime(time) })
     } finally {
       this.#busy = false
     }
+    this.#last = inside.verdicts
     this.#leave()
     return this.#verdict(this.#last, 0)
   }

@@ -10,6 +10,7 @@ import type { Assignment, HookConnection, HookPacket, PacketHooks } from '../hoo
 import type { State } from '../names.js'
 import { createTracker, type PacketInfo, type Tracker, type TrackerOptions } from '../tracker.js'
 import type { Verdict } from '../types.js'
+import { trackAmong } from './held.js'
 import { listTable } from './list.js'
 import { bringToLife, walk, type LiveChain, type LiveTable, type Passage, type Watcher } from './machine.js'
 import type { Machine } from './match.js'
@@ -126,6 +127,7 @@ export class Firewall implements PacketHooks, Disposable {
   readonly #interfaces: readonly { readonly name: string; readonly network: Network; readonly length: number }[]
   readonly #policies: readonly string[]
   readonly #packet = new RulePacket()
+  readonly #steps = trackAmong(this)
   #info: JudgeInfo = {}
   #way: Way | null = null
   #passage: Passage | null = null
@@ -156,7 +158,7 @@ export class Firewall implements PacketHooks, Disposable {
     this.#expired = false
     this.#way = null
     this.#packet.unseen = false
-    const verdict = this.tracker.trackAmongRules(bytes, this, info)
+    const verdict = this.tracker.trackInSteps(bytes, info, this.#steps)
     return this.#decision(verdict)
   }
 

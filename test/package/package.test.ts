@@ -171,8 +171,9 @@ test('sizes', () => {
   process.stdout.write(`core module: ${size(core)}\nentry with it: ${entry} bytes gzipped\n`)
   process.stdout.write(`package: ${statSync(tarball).size} bytes packed\n`)
   expect(gzipSync(readFileSync(core)).length).toBeLessThan(25_000)
-  expect(entry).toBeLessThan(54_000)
-  expect(statSync(tarball).size).toBeLessThan(300_000)
+  expect(entry).toBeLessThan(55_500)
+  // Of these, ./rules and ./testing with ipaddr.js in them are a quarter.
+  expect(statSync(tarball).size).toBeLessThan(420_000)
 })
 
 /** The main entry and all that it imports. */
