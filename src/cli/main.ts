@@ -5,6 +5,7 @@
 import type { Writable } from 'node:stream'
 import { classify } from './classify.js'
 import { connections } from './connections.js'
+import { diff } from './diff.js'
 import { CheckFailed, EXIT, InputError, OutputClosed, UsageError } from './errors.js'
 import { events } from './events.js'
 import { explain } from './explain.js'
@@ -18,7 +19,7 @@ import { statistics } from './statistics.js'
 const PROGRAM = 'conntrack-wasm'
 
 const RUNNERS: Readonly<Record<Command, (run: Run) => Promise<void>>> = {
-  classify, connections, events, statistics, explain, rules,
+  classify, connections, events, statistics, explain, rules, diff,
 }
 
 /** Commands that write while they read: a progress bar would stand in the middle of their lines. */

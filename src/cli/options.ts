@@ -20,6 +20,7 @@ export const COMMANDS = {
   events: 'what happened to connections, as `conntrack -E` prints it',
   statistics: 'packets by state, by reason, by protocol; the counters of `conntrack -S`',
   explain: 'the story of one packet\'s verdict',
+  diff: 'several configurations over one capture: `--with SYSCTL=VALUE ...` or `--rules A --rules B`',
   rules: 'iptables rules judged over the packets: `rules RULESET CAPTURE`',
 } as const
 
@@ -48,6 +49,13 @@ export interface Invocation {
   readonly tracker: TrackerOptions
   /** `rules`: what is asked of them. */
   readonly rules: RulesRequest | null
+  /** `diff`: what is compared. */
+  readonly diff: DiffRequest | null
+}
+
+/** What `diff` is asked for: rulesets, or settings beside none. */
+export interface DiffRequest extends Pick<RulesRequest, 'rulesets' | 'unknown' | 'firewall'> {
+  readonly settings: readonly Readonly<Record<string, number>>[]
 }
 
 /** What `rules` is asked for. */
@@ -116,20 +124,22 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     value: 'MATCH:NAME=SECONDS,...', multiple: true,
     help: "timeouts of connections, by the sysctls' names: 'proto=tcp,dport=22:tcp_timeout_established=3600'",
   },
-  hook: { value: 'PATH', commands: ['rules'], help: 'the way of the packets: forward (default), input or output' },
+  with: { value: 'NAME=VALUE,...', multiple: true, commands: ['diff'], help: 'sysctls of a configuration to compare with the one without' },
+  rules: { value: 'RULESET', multiple: true, commands: ['diff'], help: 'a ruleset to compare; two or more' },
+  hook: { value: 'PATH', commands: ['rules', 'diff'], help: 'the way of the packets: forward (default), input or output' },
   local: {
-    value: 'ADDRESS,...', multiple: true, commands: ['rules'],
+    value: 'ADDRESS,...', multiple: true, commands: ['rules', 'diff'],
     help: "the machine's own addresses: packets to them are input, from them output",
   },
   interface: {
-    value: 'NAME=PREFIX,...', multiple: true, commands: ['rules'],
+    value: 'NAME=PREFIX,...', multiple: true, commands: ['rules', 'diff'],
     help: "networks behind an interface, for -i and -o: 'eth0=0.0.0.0/0'; the longest prefix counts",
   },
   also: { value: 'RULESET', commands: ['rules'], help: 'rules of the other IP version' },
   policy: {
-    value: 'NAME:NAME=SECONDS,...', multiple: true, commands: ['rules'], help: 'a timeout policy that CT --timeout names',
+    value: 'NAME:NAME=SECONDS,...', multiple: true, commands: ['rules', 'diff'], help: 'a timeout policy that CT --timeout names',
   },
-  unknown: { value: 'WHAT', commands: ['rules'], help: 'what becomes of rules that are not understood: error (default) or never-match' },
+  unknown: { value: 'WHAT', commands: ['rules', 'diff'], help: 'what becomes of rules that are not understood: error (default) or never-match' },
   trace: { value: 'N', commands: ['rules'], help: 'the walk of packet N through the chains' },
   expect: { value: 'FILE', commands: ['rules'], help: 'decisions as --json prints them: exit 1 where they differ' },
   seed: { value: 'N', help: 'seed of the hash, for runs that must not vary' },
@@ -224,6 +234,7 @@ function invocation(command: Command, capture: string, values: Values, ruleset: 
     }),
     tracker: trackerOptions(command, detail, values),
     rules: ruleset === undefined ? null : rulesRequest(ruleset, values),
+    diff: command === 'diff' ? diffRequest(values) : null,
   }
 }
 
@@ -233,23 +244,43 @@ const DECIDED_BY_RULES = ['notrack', 'zone', 'timeout', 'helper']
 function rulesRequest(ruleset: string, values: Values): RulesRequest {
   const refused = DECIDED_BY_RULES.find(name => values[name] !== undefined)
   if (refused !== undefined) throw new UsageError(`--${refused} is not for rules: their raw table says that`)
+  const also = text(values.also)
+  const trace = text(values.trace)
+  return {
+    rulesets: also === undefined ? [ruleset] : [ruleset, also], ...howRulesAreRead(values),
+    trace: trace === undefined ? 0 : packetNumber(trace, '--trace'),
+    expect: text(values.expect) ?? null,
+  }
+}
+
+function howRulesAreRead(values: Values): Pick<RulesRequest, 'unknown' | 'firewall'> {
   const hook = text(values.hook) ?? 'forward'
   if (hook !== 'forward' && hook !== 'input' && hook !== 'output') throw new UsageError(`--hook takes forward, input or output, not '${hook}'`)
   const unknown = text(values.unknown) ?? 'error'
   if (unknown !== 'error' && unknown !== 'never-match') throw new UsageError(`--unknown takes error or never-match, not '${unknown}'`)
-  const also = text(values.also)
-  const trace = text(values.trace)
   return {
-    rulesets: also === undefined ? [ruleset] : [ruleset, also], unknown,
+    unknown,
     firewall: {
       hook,
       local: texts(values.local).flatMap(list => list.split(',')),
       interfaces: Object.fromEntries(texts(values.interface).map(parseInterface)),
       timeouts: Object.fromEntries(texts(values.policy).map(parseNamedPolicy)),
     },
-    trace: trace === undefined ? 0 : packetNumber(trace, '--trace'),
-    expect: text(values.expect) ?? null,
   }
+}
+
+function diffRequest(values: Values): DiffRequest {
+  const rulesets = texts(values.rules)
+  const settings = texts(values.with).map(list => Object.fromEntries(list.split(',').map(setting => {
+    const parsed = parseSetting(setting)
+    if (parsed === null) throw new UsageError(`--with takes NAME=VALUE with commas between, not '${list}'`)
+    return parsed
+  })))
+  if ((rulesets.length > 0) === (settings.length > 0)) throw new UsageError('diff needs either --with or --rules')
+  if (rulesets.length === 1) throw new UsageError('diff needs two rulesets')
+  const refused = rulesets.length > 0 ? DECIDED_BY_RULES.find(name => values[name] !== undefined) : undefined
+  if (refused !== undefined) throw new UsageError(`--${refused} is not for rules: their raw table says that`)
+  return { rulesets, settings, ...howRulesAreRead(values) }
 }
 
 /** `eth0=10.0.0.0/8,192.168.0.0/16` */
