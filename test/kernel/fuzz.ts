@@ -20,8 +20,8 @@ import { shrink, story } from './shrink.js'
 
 const USAGE = `npm run fuzz:kernel -- [options]
   --seed N      other random packets (1)
-  --tcp N       packets of sequences of TCP alone (40000)
-  --other N     packets of all kinds (20000)
+  --tcp N       packets of sequences of TCP alone (120000)
+  --other N     packets of all kinds (80000)
   --run NAME    only this run, such as tcp/12, as a difference names it
   --out FOLDER  for the captures of what differs (a temporary one)
   --jobs N      runs at a time (as many as there are processors)`
@@ -64,8 +64,8 @@ function readOptions() {
   try {
     const { values } = parseArgs({
       options: {
-        seed: { type: 'string', default: '1' }, tcp: { type: 'string', default: '40000' },
-        other: { type: 'string', default: '20000' }, run: { type: 'string' }, out: { type: 'string' },
+        seed: { type: 'string', default: '1' }, tcp: { type: 'string', default: '120000' },
+        other: { type: 'string', default: '80000' }, run: { type: 'string' }, out: { type: 'string' },
         jobs: { type: 'string', default: String(availableParallelism()) }, help: { type: 'boolean', short: 'h' },
       },
     })
