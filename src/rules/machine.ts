@@ -100,7 +100,7 @@ export function basicTests(basics: Basics, family: 4 | 6): NamedTest[] {
   add(destination, '-d', ({ text }) => text, network => addressTest(network, family, family === 4 ? 4 : 16))
   add(inInterface, '-i', name => name, name => interfaceTest(name, packet => packet.inInterface))
   add(outInterface, '-o', name => name, name => interfaceTest(name, packet => packet.outInterface))
-  if (protocol.value !== 0) add(protocol, '-p', String, number => packet => packet.protocol === number)
+  if (protocol.value !== 0) add(protocol, '-p', String, protocolTest)
   add(fragment, '-f', () => '', () => packet => packet.fragmentOffset !== 0)
   return tests
 }
@@ -117,6 +117,14 @@ function addressTest({ address, mask }: Network, family: 4 | 6, offset: number):
     const { addresses } = packet
     for (const [value, bits, at] of values) if ((packet.word(addresses + at) & bits) !== value) return false
     return true
+  }
+}
+
+/** Where extension headers end before they say, asking for the protocol drops the packet. */
+function protocolTest(number: number): Holds {
+  return packet => {
+    if (packet.protocol < 0) packet.broken = true
+    return packet.protocol === number
   }
 }
 
