@@ -336,32 +336,35 @@ export function nextUsedBucket(from: u32): u32 {
 /** Whether the index holds every entry once and nothing else (I1, I3). Entries and their hashes are known to be sound. */
 export function indexIsSound(): bool {
   let found: u32 = 0
-  for (let i = nextUsedBucket(0); i < buckets; i = nextUsedBucket(i + 1)) {
+  for (let i: u32 = 0; i < buckets; i++) {
     const n = soundIn(indexAt + (i << 6), entries - found)
-    if (n == 0) return false
+    if (n == UNSOUND) return false
     found += n
   }
   return found == entries
 }
 
-/** Entries in a bucket, at most `most`; 0 where something is wrong with it. */
+const UNSOUND: u32 = 0xffffffff
+
+/** Entries in a bucket, at most `most`, or `UNSOUND`. */
 function soundIn(bucket: u32, most: u32): u32 {
   let n: u32 = 0
   for (let place: u32 = 0; place < PLACES; place++) {
     const hash = load<u32>(bucket + (place << 2))
-    if (hash == 0) continue
     const slot = load<u32>(bucket + SLOTS + (place << 2))
-    if (!belongs(slot, bucket) || entryAt(slot).hash != hash || isPlaced(bucket, slot, place)) return 0
+    if ((hash == 0) != (slot == 0)) return UNSOUND
+    if (hash == 0) continue
+    if (!belongs(slot, bucket) || entryAt(slot).hash != hash || isPlaced(bucket, slot, place)) return UNSOUND
     n++
   }
   let slot = load<u32>(bucket, CHAIN)
-  if (slot && n < PLACES) return 0
+  if (slot && n < PLACES) return UNSOUND
   // A chain that comes back to itself has more steps than there are entries.
   for (; slot; slot = entryAt(slot).next) {
-    if (n >= most || !belongs(slot, bucket) || isPlaced(bucket, slot, PLACES)) return 0
+    if (n >= most || !belongs(slot, bucket) || isPlaced(bucket, slot, PLACES)) return UNSOUND
     n++
   }
-  return n <= most ? n : 0
+  return n <= most ? n : UNSOUND
 }
 
 function belongs(slot: u32, bucket: u32): bool {

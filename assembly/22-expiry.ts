@@ -11,7 +11,7 @@
  * collector does so at its next cycle, 1 to 60 seconds later.
  */
 import { STATUS_CONFIRMED } from './00-constants'
-import { sweepExpectations } from './23-expectations'
+import { expectations, sweepExpectations } from './23-expectations'
 import { Entry, entryAt, EVENTS_PER_PACKET, SWITCH_MAX, switched } from './01-records'
 import { entries, forgetTurnedAway, highest, isExpendable, remove, turnedAwayAt } from './21-table'
 
@@ -21,7 +21,7 @@ const STEP: i64 = 1_000_000_000 >> PIECES_LOG2
 const SMALLEST_PIECE: u32 = 64
 /** Pieces that one packet catches up with after a pause. */
 const CATCH_UP: i64 = 8
-/** Entries that the sweep of one packet removes at most; leaves room among the packet's events for its own. */
+/** What the sweep of one packet removes at most; leaves room among the packet's events for its own. */
 const REMOVED_AT_ONCE: u32 = EVENTS_PER_PACKET / 2
 
 /** Expectations looked at in a step. */
@@ -53,7 +53,10 @@ function sweep(now: i64): void {
   sweepExpectations(SWEPT_EXPECTATIONS)
 }
 
-/** Looks at the next `n` entries, once round at most, and removes up to `most` that have expired. */
+/**
+ * Looks at the next `n` entries, once round at most, and removes those that have expired, until there are `most`. What an
+ * entry had announced goes with it and counts too: each is an event.
+ */
 function sweepEntries(now: i64, n: u32, most: u32): u32 {
   if (n > highest) n = highest
   let removed: u32 = 0
@@ -61,8 +64,9 @@ function sweepEntries(now: i64, n: u32, most: u32): u32 {
     if (cursor > highest) cursor = 1
     const e = entryAt(cursor++)
     if (e.status & STATUS_CONFIRMED && (e.deadline <= now || (thinning && isInTheWay(e)))) {
+      const announced = expectations
       remove(e)
-      removed++
+      removed += 1 + announced - expectations
     }
     if (thinning) thinning--
   }
@@ -74,7 +78,7 @@ function isInTheWay(e: Entry): bool {
   return entries >= switched(SWITCH_MAX) / 100 * 95 && isExpendable(e)
 }
 
-/** Removes what has expired, in the order of the slots, up to `most` entries. Returns how many. */
+/** Removes what has expired, in the order of the slots, until there are `most`. Returns how many, expectations included. */
 export function sweepAll(now: i64, most: u32): u32 {
   return sweepEntries(now, highest, most)
 }

@@ -55,9 +55,12 @@ export function passTime(time: i64): void {
   return !telling || waiting + EVENTS_PER_PACKET <= EVENTS
 }
 
-/** Room for events that are left, or all there ever are where none are kept. */
-export function room(): u32 {
-  return !telling ? u32.MAX_VALUE : EVENTS - waiting
+/**
+ * How many events a sweep may cause before they are read, any number where none are kept. The last entry that it removes
+ * may have announced many connections, each an event of its own: there is room for those behind it.
+ */
+export function roomForSweep(): u32 {
+  return !telling ? u32.MAX_VALUE : EVENTS - min(waiting + EVENTS_PER_PACKET, EVENTS)
 }
 
 export function tell(kind: u32, what: u16, e: Entry): void {

@@ -120,7 +120,7 @@ function entriesAreSound(): bool {
 
 function entryIsSound(e: Entry): bool {
   if ((e.status & ~STATUS_KNOWN) != 0 || !(e.status & STATUS_CONFIRMED)) return false
-  if (e.origin > 1 || (e.family != 4 && e.family != 6) || (e.attached & ~ATTACHED_KNOWN) != 0) return false
+  if (e.id == 0 || e.origin > 1 || (e.family != 4 && e.family != 6) || (e.attached & ~ATTACHED_KNOWN) != 0) return false
   if (e.attached & ATTACHED_ACCOUNT && !accountsAt) return false
   if (e.attached & ATTACHED_START && !startsAt) return false
   if (policyOf(e) > policies) return false

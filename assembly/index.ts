@@ -36,7 +36,7 @@ import {
   removeExpectation, sweepExpectations, unmapGreKeys,
 } from './23-expectations'
 import {
-  clock, forgetEvents, packetNumber, passTime, room, roomForPacket, setTelling, tell, waiting,
+  clock, forgetEvents, packetNumber, passTime, roomForPacket, roomForSweep, setTelling, tell, waiting,
 } from './40-events'
 import { setRecording } from './41-record'
 import {
@@ -566,7 +566,7 @@ function suggestGroup(n: u32): void {
 /** Lets time pass to `time` (nanoseconds) and removes what has expired. Returns false while more is left than events fit. */
 export function advance(time: i64): bool {
   passTime(time)
-  const most = room()
+  const most = roomForSweep()
   const done = sweepAll(clock, most) < most
   if (done) endOrphans()
   return done

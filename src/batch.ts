@@ -1,3 +1,4 @@
+import { ConntrackError, shown } from './errors.js'
 import { LINK_TYPES } from './link-types.js'
 
 /**
@@ -43,9 +44,14 @@ const NANOSECONDS = 1_000_000_000n
 /**
  * One batch of the packets given, in their order, however many they are: a tracker takes `batchSize` of them at most.
  * The bytes are copied, so the batch stays as it is whatever becomes of the packets.
+ *
+ * @throws ConntrackError `invalid-argument` for what is no list of packets
  */
 export function packetBatch(packets: Iterable<Packet>): PacketBatch {
+  const isList = typeof packets === 'object' && packets !== null && Symbol.iterator in packets && !ArrayBuffer.isView(packets)
+  if (!isList) throw invalid('packets must be a list of packets')
   const list = [...packets]
+  list.forEach(checkPacket)
   const count = list.length
   const batch = {
     count,
@@ -61,7 +67,8 @@ export function packetBatch(packets: Iterable<Packet>): PacketBatch {
   list.forEach(({ data, time = 0n, linkType = LINK_TYPES.raw, originalLength = data.length }, i) => {
     // The remainder of a division has the sign of the dividend, nanoseconds before 1970 count from the second's start.
     const nanoseconds = ((time % NANOSECONDS) + NANOSECONDS) % NANOSECONDS
-    batch.data.set(data, offset)
+    // Bytes whose buffer was given away have no length, and throw if they are touched.
+    if (data.length > 0) batch.data.set(data, offset)
     batch.offset[i] = offset
     batch.length[i] = data.length
     batch.originalLength[i] = originalLength
@@ -81,4 +88,22 @@ export function slice(batch: PacketBatch, from: number, to: number): PacketBatch
     originalLength: originalLength.subarray(from, to), seconds: seconds.subarray(from, to),
     nanoseconds: nanoseconds.subarray(from, to), linkType: linkType.subarray(from, to),
   }
+}
+
+function checkPacket(packet: Packet): void {
+  if (typeof packet !== 'object' || packet === null) throw invalid('a packet of a batch must be an object')
+  const { data, time = 0n, linkType = LINK_TYPES.raw, originalLength = 0 } = packet
+  if (!(data instanceof Uint8Array)) throw invalid('the data of a packet must be a Uint8Array')
+  if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
+  checkWhole('linkType', linkType, 0xffff)
+  checkWhole('originalLength', originalLength, 0xffffffff)
+}
+
+function checkWhole(name: string, value: number, most: number): void {
+  if (Number.isInteger(value) && value >= 0 && value <= most) return
+  throw invalid(`${name} must be a whole number from 0 to ${most}, not ${shown(value)}`)
+}
+
+function invalid(message: string): ConntrackError {
+  return new ConntrackError('invalid-argument', message)
 }

@@ -486,8 +486,10 @@ export class Core {
    * @returns its verdict as a batch of one
    */
   trackOne(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): VerdictBatch {
-    const length = Math.min(bytes.length, MAX_PACKET)
-    this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
+    // Bytes whose buffer was given away have no length, and throw if they are touched. V8 forgets the former in compiled code
+    // that has also seen resizable buffers.
+    const length = bytes.buffer.byteLength === 0 ? 0 : Math.min(bytes.length, MAX_PACKET)
+    if (length > 0) this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
     this.#exports.runOne(length, wireLength, linkType, time, 1)
     if (this.#exports.isHandedOver()) this.#resume()
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
@@ -531,7 +533,7 @@ export class Core {
     // Packets that lie close together travel in one piece, gaps and all.
     if (to === from || high - low > 4 * total + 4096) return this.#loadOneByOne(batch, from, count)
     this.#loadColumns(batch, from, to)
-    this.#bytes.set(batch.data.subarray(low, high), this.#at.input)
+    if (high > low) this.#bytes.set(batch.data.subarray(low, high), this.#at.input)
     this.#columns.offset.set(part(offset, from, to), from)
     this.#columns.length.set(part(length, from, to), from)
     return { to, base: low }
@@ -552,7 +554,7 @@ export class Core {
       const length = Math.min(batch.length[i], MAX_PACKET)
       if (used + length > INPUT_SIZE) break
       const start = batch.offset[i]
-      this.#bytes.set(batch.data.subarray(start, start + length), this.#at.input + used)
+      if (length > 0) this.#bytes.set(batch.data.subarray(start, start + length), this.#at.input + used)
       this.#columns.offset[i] = used
       this.#columns.length[i] = length
       // What is not brought along counts as not captured.

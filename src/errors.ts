@@ -44,3 +44,12 @@ export class ConntrackError extends Error {
     super(message)
   }
 }
+
+/** A value of whatever kind for a message: `String` throws for objects that have no text. */
+export function shown(value: unknown): string {
+  try {
+    return String(value)
+  } catch {
+    return 'an object without a text'
+  }
+}

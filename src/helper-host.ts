@@ -5,7 +5,7 @@
  * A helper that throws harms nobody: its packet is accepted, the error counted, and reported the first time.
  */
 import type { Core, ExpectationRecord } from './border.js'
-import { ConntrackError } from './errors.js'
+import { ConntrackError, shown } from './errors.js'
 import type {
   Added, GreTuple, HelpedConnection, Helper, HelperPacket, HelperTable, NewExpectation, StandingExpectation,
 } from './helpers/helper.js'
@@ -288,10 +288,10 @@ function isCount(value: unknown): value is number {
 
 function whole(field: string, value: number, most: number): number {
   if (Number.isInteger(value) && value >= 0 && value <= most) return value
-  throw new ConntrackError('invalid-argument', `${field} of an expectation: ${String(value)} is not a whole number up to ${most}`)
+  throw new ConntrackError('invalid-argument', `${field} of an expectation: ${shown(value)} is not a whole number up to ${most}`)
 }
 
 function nanoseconds(seconds: number): bigint {
-  if (!(seconds >= 0)) throw new ConntrackError('invalid-argument', `a timeout of ${String(seconds)} seconds`)
+  if (!(seconds >= 0)) throw new ConntrackError('invalid-argument', `a timeout of ${shown(seconds)} seconds`)
   return BigInt(Math.round(Math.min(seconds, LONGEST_TIMEOUT) * 1e9))
 }

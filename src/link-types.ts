@@ -1,4 +1,4 @@
-import { ConntrackError } from './errors.js'
+import { ConntrackError, shown } from './errors.js'
 
 /**
  * Link types by name: the LINKTYPE_ numbers of capture files (the registry of tcpdump.org), for those link types whose
@@ -44,9 +44,9 @@ export function linkTypeNumber(linkType: LinkTypeName | number): number {
   const number = typeof linkType === 'number' ? linkType : numberOfName(linkType)
   if (number !== undefined && Number.isInteger(number) && number >= 0 && number <= 0xffff) return number
   throw new ConntrackError('invalid-argument',
-    `link type ${String(linkType)}: expected a number from 0 to 65535 or one of ${Object.keys(LINK_TYPES).join(', ')}`)
+    `link type ${shown(linkType)}: expected a number from 0 to 65535 or one of ${Object.keys(LINK_TYPES).join(', ')}`)
 }
 
 function numberOfName(name: string): number | undefined {
-  return Object.hasOwn(LINK_TYPES, name) ? LINK_TYPES[name as LinkTypeName] : undefined
+  return typeof name === 'string' && Object.hasOwn(LINK_TYPES, name) ? LINK_TYPES[name as LinkTypeName] : undefined
 }

@@ -1,6 +1,6 @@
 /** Packet matches as options have them, and as the core wants them. */
 import ipaddr from 'ipaddr.js'
-import { ConntrackError } from './errors.js'
+import { ConntrackError, shown } from './errors.js'
 import { PROTOCOL_NUMBERS } from './names.js'
 import type { PacketMatch } from './types.js'
 
@@ -62,9 +62,14 @@ export function compileMatch(match: PacketMatch): CompiledMatch {
  */
 export function protocolNumber(protocol: number | string): number {
   const known = typeof protocol === 'string' ? PROTOCOL_NUMBERS[protocol.toLowerCase()] : undefined
-  const number = known ?? (protocol === '' ? NaN : Number(protocol))
+  const number = known ?? (isNumeric(protocol) ? Number(protocol) : NaN)
   if (Number.isInteger(number) && number >= 0 && number <= 255) return number
-  throw invalid(`protocol ${String(protocol)}: expected 0 to 255 or one of ${Object.keys(PROTOCOL_NUMBERS).join(', ')}`)
+  throw invalid(`protocol ${shown(protocol)}: expected 0 to 255 or one of ${Object.keys(PROTOCOL_NUMBERS).join(', ')}`)
+}
+
+/** Other values may have numbers as well, such as `[6]` or `6n`, but are mistakes. */
+function isNumeric(value: unknown): boolean {
+  return typeof value === 'number' || (typeof value === 'string' && value !== '')
 }
 
 /**
@@ -73,7 +78,7 @@ export function protocolNumber(protocol: number | string): number {
  * @throws ConntrackError `invalid-argument`
  */
 export function addressBytes(address: string): Uint8Array {
-  if (!isAddress(address)) throw invalid(`'${address}' is not an IP address`)
+  if (typeof address !== 'string' || !isAddress(address)) throw invalid(`'${shown(address)}' is not an IP address`)
   return Uint8Array.from(ipaddr.parse(address).toByteArray())
 }
 
@@ -82,11 +87,11 @@ function isAddress(text: string): boolean {
 }
 
 function parsePrefix(text: string): { family: 4 | 6; match: AddressMatch } {
-  const [address, bits, ...rest] = String(text).split('/')
+  const [address, bits, ...rest] = (typeof text === 'string' ? text : '').split('/')
   const bytes = addressBytes(address)
   const width = bytes.length * 8
   const length = bits === undefined ? width : /^\d{1,3}$/.test(bits) ? Number(bits) : NaN
-  if (rest.length > 0 || !(length <= width)) throw invalid(`'${text}' is not an address prefix`)
+  if (rest.length > 0 || !(length <= width)) throw invalid(`'${shown(text)}' is not an address prefix`)
   const mask = new Uint8Array(16)
   for (let i = 0; i < length; i++) mask[i >> 3] |= 0x80 >> (i & 7)
   const value = new Uint8Array(16)
@@ -97,15 +102,15 @@ function parsePrefix(text: string): { family: 4 | 6; match: AddressMatch } {
 function upTo(field: string, value: number | undefined, most: number): number | null {
   if (value === undefined) return null
   if (Number.isInteger(value) && value >= 0 && value <= most) return value
-  throw invalid(`${field} of a match: ${String(value)} is not a whole number from 0 to ${most}`)
+  throw invalid(`${field} of a match: ${shown(value)} is not a whole number from 0 to ${most}`)
 }
 
 function parsePorts(ports: number | string): readonly [number, number] {
-  const parts = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(ports))
+  const parts = isNumeric(ports) ? /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(ports)) : null
   const from = Number(parts?.[1])
   const to = Number(parts?.[2] ?? parts?.[1])
   if (parts && from <= to && to <= 65535) return [from, to]
-  throw invalid(`'${ports}' is not a port or a range of ports`)
+  throw invalid(`'${shown(ports)}' is not a port or a range of ports`)
 }
 
 function invalid(message: string): ConntrackError {

@@ -2,7 +2,7 @@
  * The sysctls of nf_conntrack that mean something outside the kernel: names, Linux's defaults and bounds, and where the
  * core keeps them. Names are Linux's without `net.netfilter.nf_conntrack_`, or `net.ipv4.` for those of IPv4 reassembly.
  */
-import { ConntrackError } from './errors.js'
+import { ConntrackError, shown } from './errors.js'
 
 /** One setting. */
 export interface Sysctl {
@@ -80,7 +80,7 @@ const PREFIX = /^(?:net[./]ipv4[./](?=ipfrag_)|(?:net[./]netfilter[./])?(?:nf_co
 
 /** A name without what Linux has in front of it. */
 export function withoutPrefix(name: string): string {
-  return String(name).replace(PREFIX, '')
+  return shown(name).replace(PREFIX, '')
 }
 
 /**
@@ -91,7 +91,7 @@ export function withoutPrefix(name: string): string {
 export function sysctlName(name: string): string {
   const short = withoutPrefix(name)
   if (Object.hasOwn(SYSCTLS, short)) return short
-  throw new ConntrackError('unknown-sysctl', `unknown sysctl '${name}'; known are: ${Object.keys(SYSCTLS).join(', ')}`)
+  throw new ConntrackError('unknown-sysctl', `unknown sysctl '${shown(name)}'; known are: ${Object.keys(SYSCTLS).join(', ')}`)
 }
 
 /**
@@ -102,7 +102,7 @@ export function sysctlName(name: string): string {
 export function sysctlValue(name: string, value: unknown): number {
   const { min, max } = SYSCTLS[name]
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
-  throw new ConntrackError('sysctl-range', `sysctl ${name}: ${String(value)} is not a whole number from ${min} to ${max}`)
+  throw new ConntrackError('sysctl-range', `sysctl ${name}: ${shown(value)} is not a whole number from ${min} to ${max}`)
 }
 
 /**

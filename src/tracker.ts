@@ -2,7 +2,7 @@
 import type { PacketBatch } from './batch.js'
 import { BATCH_SIZE, Core, coreFingerprint, HASH_KEYS, TIMEOUTS, type Rules } from './border.js'
 import { coreModule } from './core-module.js'
-import { ConntrackError } from './errors.js'
+import { ConntrackError, shown } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
 import { flatten, HelperHost, type HelperMemory } from './helper-host.js'
@@ -221,6 +221,8 @@ export class Tracker implements Disposable {
     const batchSize = whole('batchSize', options.batchSize ?? BATCH_SIZE, 1, MAX_BATCH)
     const mode = CHECKSUM_MODES.indexOf(options.checksum ?? 'verify')
     if (mode < 0) throw invalid(`checksum must be one of ${CHECKSUM_MODES.join(', ')}`)
+    for (const name of ['labels', 'history', 'explain'] as const) flag(name, options[name])
+    checkReport(options.onHelperError)
     const sysctl = Object.entries(options.sysctl ?? {}).map(([name, value]) => {
       const known = sysctlName(name)
       return [known, sysctlValue(known, value)] as const
@@ -575,9 +577,9 @@ export class Tracker implements Disposable {
   explain(packet: number | Verdict): Explanation {
     const last = this.#recordedBatch()
     const number = typeof packet === 'object' && packet !== null ? packet.packet : packet
-    const index = number - (this.#core.packets - last.count + 1)
-    if (!(typeof number === 'number' && Number.isInteger(index) && index >= 0 && index < last.count)) {
-      throw new ConntrackError('not-remembered', `packet ${String(number)} is not one of the last call's`)
+    const index = typeof number === 'number' ? number - (this.#core.packets - last.count + 1) : NaN
+    if (!(Number.isInteger(index) && index >= 0 && index < last.count)) {
+      throw new ConntrackError('not-remembered', `packet ${shown(number)} is not one of the last call's`)
     }
     return explainPacket(this.#verdict(last, index), this.#core.record(index), this.#sysctl)
   }
@@ -631,8 +633,8 @@ export class Tracker implements Disposable {
   on(kind: ExpectationEventKind, listener: ExpectationListener): () => void
   on(kind: ConnectionEventKind | ExpectationEventKind, listener: ConnectionListener | ExpectationListener): () => void {
     this.#open()
-    const listeners = Object.hasOwn(this.#listeners, kind) ? this.#listeners[kind] as Set<typeof listener> : null
-    if (!listeners || typeof listener !== 'function') throw invalid(`there are no '${String(kind)}' events to listen to`)
+    const listeners = typeof kind === 'string' && Object.hasOwn(this.#listeners, kind) ? this.#listeners[kind] as Set<typeof listener> : null
+    if (!listeners || typeof listener !== 'function') throw invalid(`there are no '${shown(kind)}' events to listen to`)
     listeners.add(listener)
     this.#core.listen(true, this.#deliver)
     return () => {
@@ -651,6 +653,7 @@ export class Tracker implements Disposable {
    */
   events(options: { readonly capacity?: number } = {}): AsyncIterableIterator<ConnectionEvent> {
     this.#open()
+    if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
     const capacity = whole('capacity', options.capacity ?? 65_536, 1, Number.MAX_SAFE_INTEGER)
     const stream = new EventStream(capacity, () => {
       this.#streams.delete(stream)
@@ -780,6 +783,11 @@ function checkPolicyTimeouts(policies: Description['policyTimeouts'], count: num
   return policies
 }
 
+const COLUMNS = [
+  ['offset', Uint32Array], ['length', Uint32Array], ['originalLength', Uint32Array], ['seconds', Float64Array],
+  ['nanoseconds', Uint32Array], ['linkType', Uint16Array],
+] as const
+
 /** Refuses what is no batch; of the columns' values only the count is looked at. */
 export function checkBatch(batch: PacketBatch, batchSize: number): void {
   if (typeof batch !== 'object' || batch === null) throw invalid('a batch must be an object')
@@ -789,10 +797,16 @@ export function checkBatch(batch: PacketBatch, batchSize: number): void {
     throw new ConntrackError('batch-too-large', `a batch of ${count} packets; this tracker takes ${batchSize} (option batchSize)`)
   }
   if (!(batch.data instanceof Uint8Array)) throw invalid('the data of a batch must be a Uint8Array')
-  for (const name of ['offset', 'length', 'originalLength', 'seconds', 'nanoseconds', 'linkType'] as const) {
-    if (!ArrayBuffer.isView(batch[name])) throw invalid(`the column '${name}' of a batch must be a typed array`)
+  for (const [name, type] of COLUMNS) {
+    // Another type's numbers would be places outside of the data.
+    if (!(batch[name] instanceof type || isOf(type.name, batch[name]))) throw invalid(`the column '${name}' of a batch must be a ${type.name}`)
     if (batch[name].length < count) throw invalid(`the column '${name}' of a batch is shorter than its count`)
   }
+}
+
+/** By its name: classes differ between realms. */
+function isOf(name: string, column: unknown): boolean {
+  return ArrayBuffer.isView(column) && Object.prototype.toString.call(column) === `[object ${name}]`
 }
 
 function originalLength(bytes: Uint8Array, length: number | undefined): number {
@@ -801,7 +815,15 @@ function originalLength(bytes: Uint8Array, length: number | undefined): number {
 
 function whole(name: string, value: number, from: number, to: number): number {
   if (Number.isInteger(value) && value >= from && value <= to) return value
-  throw invalid(`${name} must be a whole number from ${from} to ${to}, not ${String(value)}`)
+  throw invalid(`${name} must be a whole number from ${from} to ${to}, not ${shown(value)}`)
+}
+
+function flag(name: string, value: boolean | undefined): void {
+  if (value !== undefined && typeof value !== 'boolean') throw invalid(`${name} must be true or false`)
+}
+
+function checkReport(report: TrackerOptions['onHelperError']): void {
+  if (report !== undefined && typeof report !== 'function') throw invalid('onHelperError must be a function')
 }
 
 function byte(value = 0): number {

@@ -9,6 +9,7 @@
  */
 import { Inflate } from 'fflate/browser'
 import { crc32 } from '../crc32.js'
+import { GZIP_FREE, GZIP_MOST, GZIP_MOST_TIMES } from './limits.js'
 
 /** What is wrong with the compressed data; the reader knows where in the capture that is. */
 export class GzipError extends Error {}
@@ -24,10 +25,26 @@ const FLAG_COMMENT = 16
 /** Decompresses. @throws GzipError after everything that could be decompressed was yielded */
 export async function* gunzip(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
   const members = new Members()
+  let [taken, given] = [0, 0]
   for await (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; at += SLICE) yield* members.push(chunk.subarray(at, at + SLICE))
+    for (let at = 0; at < chunk.length; at += SLICE) {
+      const slice = chunk.subarray(at, at + SLICE)
+      taken += slice.length
+      for (const piece of members.push(slice)) {
+        given += piece.length
+        checkSize(taken, given)
+        yield piece
+      }
+    }
   }
   members.end()
+}
+
+/** Refuses a bomb: its memory is bounded anyhow, the time it takes is not. */
+function checkSize(taken: number, given: number): void {
+  if (given > GZIP_MOST) throw new GzipError(`the gzip data decompresses to more than ${GZIP_MOST} bytes`)
+  if (given <= GZIP_FREE + taken * GZIP_MOST_TIMES) return
+  throw new GzipError(`the gzip data decompresses to more than ${GZIP_FREE} bytes and ${GZIP_MOST_TIMES} times its size`)
 }
 
 /** The members of a gzip file, one after the other. */

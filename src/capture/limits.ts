@@ -17,3 +17,12 @@ export const MAX_BATCH_BYTES = 1024 * 1024
 
 /** Chunks up to this size are joined with a record that was begun before them; from larger ones only its rest is. */
 export const SMALL_CHUNK = 16 * 1024
+
+/**
+ * What gzip may decompress to: so much whatever it is made of, beyond that so many times the compressed bytes read by
+ * then, and so much in all. Captures of real traffic come to a twentieth, of one repeated packet to a hundredth; a bomb to
+ * a thousandth.
+ */
+export const GZIP_FREE = 256 * 1024 * 1024
+export const GZIP_MOST_TIMES = 200
+export const GZIP_MOST = 2 ** 40

@@ -3,7 +3,7 @@
  * before it waits for more bytes, so that a live capture is read as it comes.
  */
 import { BATCH_SIZE, type PacketBatch } from '../batch.js'
-import { ConntrackError } from '../errors.js'
+import { ConntrackError, shown } from '../errors.js'
 import { BatchBuilder } from './batch-builder.js'
 import { damaged } from './damage.js'
 import type { Format } from './format.js'
@@ -32,7 +32,8 @@ const MAX_BATCH_SIZE = 65_536
  * Bounds: a packet has 262,144 captured bytes at most, or as many as a pcap header's snaplen says, up to 16 MiB; a
  * pcapng packet or interface block has 16 MiB, a section 65,536 interfaces. A batch's `data` is 1 MiB at most, or one
  * packet. Beyond its buffers, twice the longest record at most, the reader holds one chunk of the source, or what
- * 8 KiB of gzip decompress to.
+ * 8 KiB of gzip decompress to. gzip may decompress to 256 MiB, beyond that to 200 times the compressed bytes read by then,
+ * and to 1 TiB in all; more is `capture-damaged`, after all packets up to there.
  *
  * @param source where the bytes come from; a `Uint8Array` is read in place and must not change while it is read
  * @returns the batches; iterating ends the source, also when it is stopped early
@@ -44,10 +45,11 @@ const MAX_BATCH_SIZE = 65_536
 export function readCapture(
   source: CaptureSource, options: CaptureOptions = {},
 ): AsyncGenerator<PacketBatch, void, undefined> {
+  if (typeof options !== 'object' || options === null) throw new ConntrackError('invalid-argument', 'options must be an object')
   const { batchSize = BATCH_SIZE } = options
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > MAX_BATCH_SIZE) {
     const expected = `expected a number from 1 to ${MAX_BATCH_SIZE}`
-    throw new ConntrackError('invalid-argument', `batchSize ${batchSize}: ${expected}`)
+    throw new ConntrackError('invalid-argument', `batchSize ${shown(batchSize)}: ${expected}`)
   }
   return readChunks(chunksOf(source), new BatchBuilder(batchSize))
 }

@@ -13,8 +13,10 @@ export type CaptureSource =
   | ReadableStream<Uint8Array>
   | AsyncIterable<Uint8Array>
 
+const NO_BYTES = new Uint8Array(0)
+
 /**
- * The source's bytes in order.
+ * The source's bytes in order. Chunks without bytes are left out: those whose buffer was given away throw if they are touched.
  *
  * @throws ConntrackError `invalid-argument` at once for what is no source, and later for a chunk that is not bytes;
  * errors of the source itself come through as they are
@@ -22,11 +24,11 @@ export type CaptureSource =
 export function chunksOf(source: CaptureSource): AsyncGenerator<Uint8Array, void, undefined> {
   if (typeof source === 'object' && source !== null) {
     if (isBytes(source)) return single(source)
-    if (isArrayBuffer(source)) return single(new Uint8Array(source))
+    if (isArrayBuffer(source)) return single(source.byteLength > 0 ? new Uint8Array(source) : NO_BYTES)
     if (isStream(source)) return fromStream(source)
     if (isIterable(source)) return fromIterable(source)
     if (isBlob(source)) return fromStream(source.stream())
-    if (isResponse(source)) return source.body === null ? single(new Uint8Array(0)) : fromStream(source.body)
+    if (isResponse(source)) return source.body === null ? single(NO_BYTES) : fromStream(source.body)
   }
   throw new ConntrackError('invalid-argument', 'a capture is read from a Uint8Array, ArrayBuffer, Blob, Response, ' +
     'ReadableStream or AsyncIterable of Uint8Array; paths are for readCapture of conntrack-wasm/node')
@@ -59,11 +61,11 @@ function isResponse(value: object): value is Response {
 }
 
 async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes
+  if (bytes.length > 0) yield bytes
 }
 
 async function* fromIterable(iterable: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of iterable) yield asBytes(chunk)
+  for await (const chunk of iterable) if (asBytes(chunk).length > 0) yield chunk
 }
 
 /** A stream by its reader: Safari's streams are not iterable. Stopping early cancels the stream. */
@@ -74,7 +76,7 @@ async function* fromStream(stream: ReadableStream<Uint8Array>): AsyncGenerator<U
     for (;;) {
       const { done, value } = await reader.read()
       if (done) break
-      yield asBytes(value)
+      if (asBytes(value).length > 0) yield value
     }
     ended = true
   } finally {

@@ -15,8 +15,9 @@ function text({ tuple, mask, permanent, inactive, assigns }: Expectation): strin
 /** Little memory, so that many are made fast. */
 const SMALL = { expect_max: 16 }
 
-function play(call: Call) {
-  const tracker = createTracker({ helpers: helpersOf([call.helper]), maxConnections: 16, sysctl: SMALL })
+const trackerFor = (call: Call) => createTracker({ helpers: helpersOf([call.helper]), maxConnections: 16, sysctl: SMALL })
+
+function play(call: Call, tracker = trackerFor(call)) {
   const verdicts = packetsOf(call).map(bytes => tracker.track(bytes))
   expect(tracker.statistics().helperErrors).toEqual({})
   return { tracker, verdicts }
@@ -41,10 +42,13 @@ test('no cut of any message makes a helper throw or expect more', () => {
   for (const call of CALLS) {
     const last = call.said.length - 1
     const [who, payload] = call.said[last]
+    const again = trackerFor(call)
     for (let length = 0; length < payload.length; length++) {
       const cut = { ...call, then: undefined, said: [...call.said.slice(0, last), [who, payload.subarray(0, length)] as const] }
-      const { tracker } = play(cut)
-      expect(tracker.expectations().length, `${call.name}, ${length} bytes`).toBeLessThanOrEqual(Math.max(2, call.expected.length))
+      play(cut, again)
+      expect(again.expectations().length, `${call.name}, ${length} bytes`).toBeLessThanOrEqual(Math.max(2, call.expected.length))
+      for (const { id } of [...again.connections()]) again.delete(id)
+      expect(again.expectations()).toEqual([])
     }
   }
 })
