@@ -41,7 +41,7 @@ const workerdCore: Plugin = {
 const shared: Options = { ...common, platform: 'neutral', external: [/^node:/], splitting: true, dts: true }
 const entry = {
   index: 'src/index.ts', capture: 'src/capture.ts', format: 'src/format.ts', helpers: 'src/helpers/index.ts', node: 'src/node.ts',
-  pool: 'src/pool.ts',
+  pool: 'src/pool.ts', rules: 'src/rules.ts', testing: 'src/testing.ts',
 }
 
 export default defineConfig([

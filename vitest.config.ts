@@ -15,14 +15,14 @@ const wasmBytes = {
 const built = (file: string) => new URL(`dist/${file}`, import.meta.url).pathname
 const builtPackage = [
   { find: /^conntrack-wasm$/, replacement: built('index.js') },
-  { find: /^conntrack-wasm\/(capture|format|helpers|node)$/, replacement: built('$1.js') },
+  { find: /^conntrack-wasm\/(capture|format|helpers|node|rules|testing)$/, replacement: built('$1.js') },
 ]
 
 /** Unit tests are of the sources. */
 const source = (file: string) => new URL(`src/${file}`, import.meta.url).pathname
 const sources = [
   { find: /^conntrack-wasm$/, replacement: source('index.ts') },
-  { find: /^conntrack-wasm\/(capture|format|node)$/, replacement: source('$1.ts') },
+  { find: /^conntrack-wasm\/(capture|format|node|rules|testing)$/, replacement: source('$1.ts') },
   { find: /^conntrack-wasm\/helpers$/, replacement: source('helpers/index.ts') },
 ]
 

@@ -64,7 +64,7 @@ export class Packet {
   ownFamily: u8
   /** ICMP error: it went to the sender of the packet it quotes. */
   atSender: u8
-  /** Rules drop it after tracking: it confirms nothing. */
+  /** Rules drop it after tracking, so that it confirms nothing; or RULED: the host's rules are still to say. */
   dropped: u8
   /** VLAN id of the outermost tag, 0 without one. */
   vlan: u16
@@ -102,6 +102,9 @@ export class Packet {
 }
 if (offsetof<Packet>('path') != offsetof<Packet>('hash') + 32 || offsetof<Packet>('vlan') != offsetof<Packet>('path') + 8) ERROR('Packet')
 export const PACKET_SIZE: u32 = 128
+
+/** `dropped` of a packet that the host has rules about (`readForRules`). */
+export const RULED: u8 = 2
 
 /** The packet never reaches the tracker. */
 export const PATH_NONE: u8 = 0
@@ -270,8 +273,9 @@ export class Helped {
   state: u32
   /** Its helper, 0 for none. */
   helper: u8
-  spare: u8
-  spare2: u16
+  /** The helper that its master had when it was announced, 0 for none. */
+  masterHelper: u8
+  spare: u16
 }
 export const HELPED_SIZE: u32 = 16
 if (offsetof<Helped>() != HELPED_SIZE) ERROR('Helped')

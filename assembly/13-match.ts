@@ -7,7 +7,7 @@
 import { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE } from './00-constants'
 import {
   ANY, dropAt, HELPER_PORTS_SIZE, helperPortsAt, helpersAt, Match, MATCH_ADDRESSES, MATCH_SIZE, notrackAt, Packet,
-  policiesAt, ZONE_BOTH, zonesAt,
+  policiesAt, RULED, ZONE_BOTH, zonesAt,
 } from './01-records'
 import { be16 } from './10-link'
 
@@ -86,14 +86,28 @@ function chooseZone(p: Packet): void {
   p.zoneDirections = found ? u8(changetype<Match>(found).directions) : ZONE_BOTH
 }
 
+let ruledPolicy: u32 = 0
+let ruledHelper: u32 = 0
+
+/** What the host's rules give to the packet at hand, and to its connection if it opens one; matches are not asked. */
+export function assignByRules(p: Packet, zone: u32, directions: u32, policy: u32, helper: u32): void {
+  p.zone = u16(zone)
+  p.zoneDirections = u8(directions)
+  p.dropped = RULED
+  ruledPolicy = policy
+  ruledHelper = helper
+}
+
 /** Number of the timeout policy that the packet's new connection gets, 0 for none. Only called where there are any. */
 export function policyFor(p: Packet): u32 {
+  if (p.dropped == RULED) return ruledPolicy
   const found = firstMatch(p, policiesAt, policies)
   return found ? changetype<Match>(found).value : 0
 }
 
 /** The helper that the packet's new connection gets, 0 for none. */
 export function helperFor(p: Packet): u32 {
+  if (p.dropped == RULED) return ruledHelper
   const found = helpers && mayHaveHelper(p) ? firstMatch(p, helpersAt, helpers) : 0
   return found ? changetype<Match>(found).value : 0
 }

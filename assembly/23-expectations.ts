@@ -316,6 +316,7 @@ export function fulfil(p: Packet, e: Entry): void {
   e.attached |= ATTACHED_HELPED
   helpedOf(e).master = master.id
   helpedOf(e).helper = x.assigns
+  helpedOf(e).masterHelper = helpedOf(master).helper
   recordAnnounced(x.packet)
   if (!(x.flags & EXPECTATION_PERMANENT)) removeExpectation(x)
   // PPTP announces both directions of its data, of which one has come now.

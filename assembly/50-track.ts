@@ -8,7 +8,7 @@
  * confirmed: it is handed over to the host, which looks at its payload and lets it go on with `resume`.
  */
 import {
-  CHANGE_HELPER, CHANGE_NEW, CHANGE_RELATED, CHANGE_REPLY, EVENT_NEW, EVENT_UPDATE, ORIGINAL, PROTOCOL_GRE,
+  CHANGE_HELPER, CHANGE_MARK, CHANGE_NEW, CHANGE_RELATED, CHANGE_REPLY, EVENT_NEW, EVENT_UPDATE, ORIGINAL, PROTOCOL_GRE,
   PROTOCOL_SCTP, PROTOCOL_TCP, REASON_ICMP_ERROR_TARGET, REASON_ICMP_ERROR_UNKNOWN, REASON_NONE, REASON_TABLE_FULL,
   REPLY, RESULT_ACCEPT, RESULT_DESTROY, RESULT_INVALID, RESULT_REPEAT, RULE_DISCOVERY, RULE_ICMP_ERROR, RULE_NOTRACK,
   SCTP_STATE_BASE, STATE_ESTABLISHED, STATE_INVALID, STATE_NEW, STATE_NONE, STATE_RELATED, STATE_UNTRACKED,
@@ -22,7 +22,7 @@ import {
   PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges, setPolicy,
   startsAt, SWITCH_ACCT, SWITCH_EVENTS, SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_CONNECTION,
   VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
-  VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt, ZONE_BOTH,
+  RULED, VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt, ZONE_BOTH,
 } from './01-records'
 import { shards } from './09-shard'
 import { helperFor, policies, policyFor } from './13-match'
@@ -209,18 +209,30 @@ function choosePolicy(p: Packet, e: Entry): void {
     account(p, e, direction)
   } else if (result == RESULT_DESTROY) {
     account(p, e, direction)
-    recordAfter(e)
-    remove(e)
-    writeRow(p, index, state, REASON_NONE, u8(direction) + 1, 0)
-    return
+    if (p.dropped == RULED) return hold(p, index, e, direction, state, true)
+    return destroy(p, index, e, direction, state)
   }
   if (direction == REPLY && !(e.status & STATUS_SEEN_REPLY)) {
     e.status |= STATUS_SEEN_REPLY
     changed(CHANGE_REPLY)
   }
+  if (p.dropped == RULED) return hold(p, index, e, direction, state, false)
   if (p.dropped) return dropByRules(p, index, e, direction, state, now)
+  pass(p, index, e, direction, state, now)
+}
+
+/** Behind the rules. */
+// @ts-ignore: decorator
+@inline function pass(p: Packet, index: u32, e: Entry, direction: u32, state: u8, now: i64): void {
   if (helperOf(e) && isForHelper(p, e)) return handOver(p, index, e, direction, state)
   confirm(p, index, e, direction, state, now)
+}
+
+/** The packet ended its connection. */
+function destroy(p: Packet, index: u32, e: Entry, direction: u32, state: u8): void {
+  recordAfter(e)
+  remove(e)
+  writeRow(p, index, state, REASON_NONE, u8(direction) + 1, 0)
 }
 
 /** The end of the packet's path. */
@@ -263,6 +275,38 @@ let handedIndex: u32 = 0
 // @ts-ignore: decorator
 @inline function isForHelper(p: Packet, e: Entry): bool {
   return (e.protocol != PROTOCOL_TCP || p.payload != 0) && p.transportCaptured >= p.transportLength
+}
+
+/** The packet at hand waits for the host's rules, as one that is handed over waits for its helper. */
+export let held: bool = false
+/** It ended its connection, whose entry is removed when the rules are done. */
+let heldLast: bool = false
+
+function hold(p: Packet, index: u32, e: Entry, direction: u32, state: u8, last: bool): void {
+  handOver(p, index, e, direction, state)
+  handedOver = false
+  held = true
+  heldLast = last
+}
+
+/** Goes on with the packet that was held: rules let it pass, on to its helper perhaps, or drop it. */
+export function resumeHeld(drop: bool): void {
+  const p = changetype<Packet>(handedPacket)
+  const e = changetype<Entry>(handedEntry)
+  held = false
+  p.dropped = 0
+  if (heldLast) return destroy(p, handedIndex, e, handedDirection, handedState)
+  if (p.path == PATH_ICMP_ERROR) return drop ? writeRelated(p, handedIndex, e, handedDirection) : passError(p, handedIndex, e, handedDirection)
+  if (drop) return dropByRules(p, handedIndex, e, handedDirection, handedState, clock)
+  pass(p, handedIndex, e, handedDirection, handedState, clock)
+}
+
+/** The host's rules set the mark of the connection of the packet that is held; it is told with the packet. */
+export function markHeld(mark: u32): void {
+  const e = changetype<Entry>(handedEntry)
+  if (e.mark == mark) return
+  e.mark = mark
+  changed(CHANGE_MARK)
 }
 
 function handOver(p: Packet, index: u32, e: Entry, direction: u32, state: u8): void {
@@ -333,6 +377,11 @@ function relate(p: Packet, index: u32, now: i64): void {
   const e = changetype<Entry>(found)
   const direction = directionOf(p, e)
   recordBefore(e, ENTRY_FOUND)
+  if (p.dropped == RULED) return hold(p, index, e, direction, STATE_RELATED, false)
+  passError(p, index, e, direction)
+}
+
+function passError(p: Packet, index: u32, e: Entry, direction: u32): void {
   // Linux shows a helper errors that count as of the original direction.
   if (helperOf(e) && direction == ORIGINAL) return handOver(p, index, e, direction, STATE_RELATED)
   writeRelated(p, index, e, direction)

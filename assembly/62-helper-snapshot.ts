@@ -89,7 +89,8 @@ function mastersAreSound(helpers: u32): bool {
       if (!isEmpty(master)) return false
       continue
     }
-    if (helpedOf(entryAt(master)).helper > helpers) return false
+    const helped = helpedOf(entryAt(master))
+    if (helped.helper > helpers || helped.masterHelper > helpers) return false
     for (let slot = helpedOf(entryAt(master)).expectations; slot; slot = expectationAt(slot).sibling) {
       if (left-- == 0 || slot > highestExpectation) return false
       if (!expectationAt(slot).used || expectationAt(slot).master != master) return false

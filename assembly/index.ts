@@ -12,7 +12,7 @@
  * then packet by packet in order. What is looked up ahead is a hint only; every packet sees the table as the packet
  * before it left it. How packets are split into batches and groups changes nothing.
  */
-import { CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
+import { CHECKSUM_IGNORE, CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
   accountsAt, batchBytes, batchSize, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
   expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt,
@@ -25,7 +25,7 @@ import { isElsewhere, isPlainIpv4, shardOf, shardOfIpv4 } from './09-shard'
 import { readLink } from './10-link'
 import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
 import { readNetwork } from './11-network'
-import { assignZone, isDropped, isExempt, setLists } from './13-match'
+import { assignByRules, assignZone, isDropped, isExempt, setLists } from './13-match'
 import { makeKey } from './14-tuple'
 import { makeCrcTable } from './19-sctp-header'
 import { readTransport, transportChecksums } from './15-transport'
@@ -41,7 +41,8 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import {
-  classify, classifyOne, copyVerdict, handedDirection, handedEntry, handedOver, handedPacket, handedState, resume,
+  classify, classifyOne, copyVerdict, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
+  resume, resumeHeld,
 } from './50-track'
 
 export { useBatchAt } from './01-records'
@@ -257,6 +258,87 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
   classifyOne(p)
 }
 
+// One packet among the host's rules: read, shown to the raw table, tracked, shown to the other tables, resumed.
+
+let readable: bool = false
+
+/**
+ * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table.
+ *
+ * @returns whether it gets that far: the next call is `trackForRules`, and otherwise `dropBeforeRules`
+ */
+export function readForRules(length: u32, wireLength: u32, linkType: u32, time: i64): bool {
+  releaseComplete()
+  groupLeft = 0
+  const p = packetAt(0)
+  p.frame = inputAt
+  p.length = length
+  p.wireLength = wireLength
+  p.time = time
+  startReading(p)
+  p.networkLength = 0
+  p.reason = readLink(p, linkType)
+  if (p.reason) return false
+  p.ownNetwork = p.network - p.frame
+  readable = readNetwork(p, checksumMode)
+  return readable || p.path != PATH_NONE
+}
+
+/** First byte of the packet's IP header: that of a reassembled datagram is not in the input. */
+export function ruledNetwork(): u32 {
+  return packetAt(0).network
+}
+
+/** Behind the last byte of the IP packet that was captured. */
+export function ruledEnd(): u32 {
+  const p = packetAt(0)
+  if (p.transport) return p.transport + p.transportCaptured
+  return p.network + min(p.networkLength, p.length - p.ownNetwork)
+}
+
+/** Bytes of the whole IP packet. */
+export function ruledLength(): u32 {
+  return packetAt(0).networkLength
+}
+
+/** It ends before it is looked up: it never came to the rules, or the raw table drops it. */
+export function dropBeforeRules(): void {
+  setRecording(true)
+  packetAt(0).path = PATH_NONE
+  classifyOne(packetAt(0))
+}
+
+/**
+ * Tracks it with what the raw table gave it. Where it has a connection then it is held (`isHeld`) until `resumeHeldPacket`.
+ *
+ * @param local it comes from the machine itself: Linux does not look at its checksums
+ */
+export function trackForRules(exempt: bool, local: bool, zone: u32, directions: u32, policy: u32, helper: u32): void {
+  setRecording(true)
+  const p = packetAt(0)
+  if (exempt) {
+    p.path = PATH_UNTRACKED
+    p.reason = 0
+  } else {
+    if (readable) readTransport(p, local ? CHECKSUM_IGNORE : transportChecksums(checksumMode))
+    if (zone && directions != ZONE_BOTH) setDirectional(true)
+    assignByRules(p, zone, directions, policy, helper)
+    if (isLookedUp(p)) p.hash = hashKey(p)
+  }
+  classifyOne(p)
+  p.zoneDirections = ZONE_BOTH
+}
+
+export function isHeld(): bool {
+  return held
+}
+
+export function resumeHeldPacket(drop: bool): void {
+  resumeHeld(drop)
+}
+
+export { markHeld }
+
 // @ts-ignore: decorator
 @inline function packetAt(i: u32): Packet {
   return changetype<Packet>(scratchAt + i * PACKET_SIZE)
@@ -303,10 +385,7 @@ function leaveElsewhere(p: Packet): void {
 const MAX_PACKET: u32 = 72 * 1024
 
 function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
-  p.wireLength = max(p.wireLength, p.length)
-  p.length = min(p.length, MAX_PACKET)
-  p.network = p.frame
-  clearPacket(p)
+  startReading(p)
   p.reason = readLink(p, linkType)
   if (p.reason) return
   p.ownNetwork = p.network - p.frame
@@ -320,6 +399,14 @@ function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   if (readable) readTransport(p, transportMode)
   assignZone(p)
   p.dropped = u8(isDropped(p))
+}
+
+// @ts-ignore: decorator
+@inline function startReading(p: Packet): void {
+  p.wireLength = max(p.wireLength, p.length)
+  p.length = min(p.length, MAX_PACKET)
+  p.network = p.frame
+  clearPacket(p)
 }
 
 /**

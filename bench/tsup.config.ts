@@ -4,7 +4,7 @@ import { defineConfig } from 'tsup'
 export default defineConfig({
   entry: {
     run: 'bench/run.ts', pool: 'bench/pool.ts', 'pool-compare': 'bench/pool-compare.ts', soak: 'bench/soak.ts', table: 'bench/table.ts',
-    attacks: 'bench/attacks.ts', helpers: 'bench/helpers.ts', peers: 'bench/peers/index.ts', peak: 'bench/peak.ts',
+    attacks: 'bench/attacks.ts', helpers: 'bench/helpers.ts', rules: 'bench/rules.ts', peers: 'bench/peers/index.ts', peak: 'bench/peak.ts',
     'read-pcap': 'bench/peers/read-pcap.ts',
   },
   // The peers are loaded several times (load.ts), each time with all that they use.
@@ -13,6 +13,6 @@ export default defineConfig({
   format: 'esm',
   target: 'node20',
   platform: 'node',
-  external: ['playwright-core'],
+  external: ['playwright-core', /^conntrack-wasm/],
   clean: false,
 })

@@ -21,18 +21,18 @@ const PARTS = { explain: 1, acct: 2, timestamp: 4, labels: 8, history: 16, helpe
 /** Bytes of packets that the core takes at a time. */
 const INPUT_SIZE = 512 * 1024
 /** More of one packet is not read by the core. */
-const MAX_PACKET = 72 * 1024
+export const MAX_PACKET = 72 * 1024
 const HASH_KEYS = 48
 const MATCHES = 64
 const MATCH_SIZE = 96
-const ENTRY_SIZE = 128
+export const ENTRY_SIZE = 128
 const EVENT_SIZE = 256
 const RECORD_SIZE = 576
 const TIMEOUTS = 30
 /** Bits of an entry's `attached`. */
-const ATTACHED_ACCOUNT = 1
+export const ATTACHED_ACCOUNT = 1
 const ATTACHED_START = 2
-const ZONE_DIRECTIONS = { original: 8, reply: 16, both: 24 } as const
+export const ZONE_DIRECTIONS = { original: 8, reply: 16, both: 24 } as const
 const ANY = 0xffff
 const REPORTED_COUNTERS = 352
 const LIFE_SIZE = 128
@@ -61,7 +61,7 @@ const EVENT_KINDS = [
 ] as const satisfies readonly (ConnectionEventKind | ExpectationEventKind)[]
 
 const EXPECTATION_SIZE = 104
-const HELPED_SIZE = 16
+export const HELPED_SIZE = 16
 /** Heads of the lists of expectations, and pairs of GRE keys. */
 const EXPECTATION_INDEX_SIZE = 1024 * 4
 const GRE_PAIRS_SIZE = 64 * 48
@@ -83,7 +83,7 @@ const Region = {
   grePairs: 33,
 } as const
 
-interface Exports {
+export interface Exports {
   readonly VERSION: WebAssembly.Global
   createCore(
     maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
@@ -120,6 +120,15 @@ interface Exports {
   handedFlags(): number
   handedSlot(): number
   resumePacket(drop: number): void
+  readForRules(length: number, wireLength: number, linkType: number, time: bigint): number
+  ruledNetwork(): number
+  ruledEnd(): number
+  ruledLength(): number
+  dropBeforeRules(): void
+  trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): void
+  isHeld(): number
+  resumeHeldPacket(drop: number): void
+  markHeld(mark: number): void
   setTimeLeft(slot: number, nanoseconds: bigint): void
   addExpectation(master: number, skipMaster: number, limit: number): number
   findExpectationOf(zone: number): number
@@ -234,9 +243,23 @@ export interface Rules {
   readonly policies: readonly { match: CompiledMatch; timeouts: ReadonlyMap<number, number> }[]
 }
 
+/** What is in a core, for those that classify packets in steps. */
+export interface CoreInside {
+  readonly exports: Exports
+  readonly bytes: Uint8Array
+  readonly view: DataView
+  readonly regions: Readonly<Record<keyof typeof Region, number>>
+  readonly verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
+  readonly core: Core
+  /** Goes on with a packet that waits for its helper. */
+  readonly resume: () => void
+  readonly drain: () => void
+}
+
 /** One core: its memory and its calls. */
 export class Core {
   readonly #exports: Exports
+  #inside: CoreInside | null = null
   readonly #bytes: Uint8Array
   readonly #view: DataView
   readonly #at: Record<keyof typeof Region, number>
@@ -472,6 +495,14 @@ export class Core {
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
     this.#verdicts.count = 1
     return this.#verdicts
+  }
+
+  /** What `rules/held.ts` works with; rules are not part of the main entry. */
+  get inside(): CoreInside {
+    return this.#inside ??= {
+      exports: this.#exports, bytes: this.#bytes, view: this.#view, regions: this.#at, verdicts: this.#verdicts, core: this,
+      resume: () => this.#resume(), drain: () => this.#drainWaiting(),
+    }
   }
 
   #resume(): void {
@@ -1200,7 +1231,7 @@ function zoneDirection(attached: number): Connection['zoneDirection'] {
 }
 
 /** The answer to an ICMP request type. */
-function answerType(protocol: number, type: number): number {
+export function answerType(protocol: number, type: number): number {
   return protocol === 1 && type === 8 ? 0 : type + 1
 }
 

@@ -28,6 +28,8 @@ export type ConntrackErrorCode =
   | 'worker-failed'
   /** A live capture could not be started or ended with an error. */
   | 'live-capture'
+  /** A ruleset is not understood; the error is a `RulesError`, with line and column. */
+  | 'bad-rules'
 
 /** The one class of errors that this package throws. Packets never cause one: they get a verdict and a reason. */
 export class ConntrackError extends Error {

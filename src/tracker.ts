@@ -176,6 +176,16 @@ interface Description {
   readonly memory: HelperMemory
 }
 
+/** A packet for `trackInSteps`, its fields checked. */
+export interface PacketInSteps {
+  readonly bytes: Uint8Array
+  readonly wireLength: number
+  /** LINKTYPE_ number. */
+  readonly linkType: number
+  /** Nanoseconds since 1970. */
+  readonly time: bigint
+}
+
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
 export class Tracker implements Disposable {
   readonly #core: Core
@@ -357,6 +367,31 @@ export class Tracker implements Disposable {
     this.#last = this.#core.track(batch, this.#explain)
     this.#leave()
     return this.#last
+  }
+
+  /**
+   * Classifies one packet by a function that knows the core: how rules come around it (`rules/held.ts`).
+   *
+   * @internal
+   */
+  trackInSteps(bytes: Uint8Array, info: PacketInfo, classify: (inside: object, packet: PacketInSteps) => void): Verdict {
+    if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
+    const time = info.time ?? this.#clock()
+    if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
+    const wireLength = originalLength(bytes, info.originalLength)
+    const linkType = info.linkType === undefined ? RAW : linkTypeNumber(info.linkType)
+    this.#enter()
+    this.#recorded = true
+    this.#busy = true
+    const { inside } = this.#core
+    try {
+      classify(inside, { bytes, wireLength, linkType, time: clampTime(time) })
+    } finally {
+      this.#busy = false
+    }
+    this.#last = inside.verdicts
+    this.#leave()
+    return this.#verdict(this.#last, 0)
   }
 
   /**

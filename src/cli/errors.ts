@@ -17,3 +17,8 @@ export class OutputClosed extends Error {
 export class InputError extends Error {
   override readonly name = 'InputError'
 }
+
+/** What was to be checked is not so. */
+export class CheckFailed extends Error {
+  override readonly name = 'CheckFailed'
+}

@@ -5,19 +5,21 @@
 import type { Writable } from 'node:stream'
 import { classify } from './classify.js'
 import { connections } from './connections.js'
-import { EXIT, InputError, OutputClosed, UsageError } from './errors.js'
+import { diff } from './diff.js'
+import { CheckFailed, EXIT, InputError, OutputClosed, UsageError } from './errors.js'
 import { events } from './events.js'
 import { explain } from './explain.js'
 import { helpText, parseRequest, type Command, type Invocation } from './options.js'
 import { Output } from './output.js'
 import { captureFile, Progress } from './progress.js'
+import { rules } from './rules.js'
 import type { Run, Sdk } from './run.js'
 import { statistics } from './statistics.js'
 
 const PROGRAM = 'conntrack-wasm'
 
 const RUNNERS: Readonly<Record<Command, (run: Run) => Promise<void>>> = {
-  classify, connections, events, statistics, explain,
+  classify, connections, events, statistics, explain, rules, diff,
 }
 
 /** Commands that write while they read: a progress bar would stand in the middle of their lines. */
@@ -79,6 +81,11 @@ async function failed(error: unknown, output: Output, say: (text: string) => voi
   if (error instanceof UsageError) {
     say(`${PROGRAM}: ${error.message}\nTry '${PROGRAM} --help'.\n`)
     return EXIT.usage
+  }
+  if (error instanceof CheckFailed) {
+    await ended(output)
+    say(`${PROGRAM}: ${error.message}\n`)
+    return EXIT.failed
   }
   if (!(error instanceof InputError)) {
     say(`${PROGRAM}: ${failureText(error)}\n`)

@@ -5,6 +5,7 @@
 import { parseArgs, type ParseArgsConfig } from 'node:util'
 import type { TrackerOptions } from '../index.js'
 import { allHelpers, HELPER_NAMES, standardHelper, type Helper } from '../helpers/index.js'
+import type { FirewallOptions } from '../rules/firewall.js'
 import { withoutPrefix } from '../sysctl.js'
 import type { OutputFlags } from '../format/conntrack.js'
 import { LABEL_FILE } from '../format/labels.js'
@@ -19,6 +20,8 @@ export const COMMANDS = {
   events: 'what happened to connections, as `conntrack -E` prints it',
   statistics: 'packets by state, by reason, by protocol; the counters of `conntrack -S`',
   explain: 'the story of one packet\'s verdict',
+  diff: 'several configurations over one capture: `--with SYSCTL=VALUE ...` or `--rules A --rules B`',
+  rules: 'iptables rules judged over the packets: `rules RULESET CAPTURE`',
 } as const
 
 export type Command = keyof typeof COMMANDS
@@ -44,6 +47,27 @@ export interface Invocation {
   readonly expectations: boolean
   readonly filter: Filter
   readonly tracker: TrackerOptions
+  /** `rules`: what is asked of them. */
+  readonly rules: RulesRequest | null
+  /** `diff`: what is compared. */
+  readonly diff: DiffRequest | null
+}
+
+/** What `diff` is asked for: rulesets, or settings beside none. */
+export interface DiffRequest extends Pick<RulesRequest, 'rulesets' | 'unknown' | 'firewall'> {
+  readonly settings: readonly Readonly<Record<string, number>>[]
+}
+
+/** What `rules` is asked for. */
+export interface RulesRequest {
+  /** Paths of rulesets, one for each IP version. */
+  readonly rulesets: readonly string[]
+  readonly unknown: 'error' | 'never-match'
+  readonly firewall: Omit<FirewallOptions, 'tracker'>
+  /** The packet whose walk is told; 0 for none. */
+  readonly trace: number
+  /** Path of the decisions that are expected; `null` for none. */
+  readonly expect: string | null
 }
 
 /** What the arguments ask for. */
@@ -100,6 +124,24 @@ const OPTIONS: Readonly<Record<string, Option>> = {
     value: 'MATCH:NAME=SECONDS,...', multiple: true,
     help: "timeouts of connections, by the sysctls' names: 'proto=tcp,dport=22:tcp_timeout_established=3600'",
   },
+  with: { value: 'NAME=VALUE,...', multiple: true, commands: ['diff'], help: 'sysctls of a configuration to compare with the one without' },
+  rules: { value: 'RULESET', multiple: true, commands: ['diff'], help: 'a ruleset to compare; two or more' },
+  hook: { value: 'PATH', commands: ['rules', 'diff'], help: 'the way of the packets: forward (default), input or output' },
+  local: {
+    value: 'ADDRESS,...', multiple: true, commands: ['rules', 'diff'],
+    help: "the machine's own addresses: packets to them are input, from them output",
+  },
+  interface: {
+    value: 'NAME=PREFIX,...', multiple: true, commands: ['rules', 'diff'],
+    help: "networks behind an interface, for -i and -o: 'eth0=0.0.0.0/0'; the longest prefix counts",
+  },
+  also: { value: 'RULESET', commands: ['rules'], help: 'rules of the other IP version' },
+  policy: {
+    value: 'NAME:NAME=SECONDS,...', multiple: true, commands: ['rules', 'diff'], help: 'a timeout policy that CT --timeout names',
+  },
+  unknown: { value: 'WHAT', commands: ['rules', 'diff'], help: 'what becomes of rules that are not understood: error (default) or never-match' },
+  trace: { value: 'N', commands: ['rules'], help: 'the walk of packet N through the chains' },
+  expect: { value: 'FILE', commands: ['rules'], help: 'decisions as --json prints them: exit 1 where they differ' },
   seed: { value: 'N', help: 'seed of the hash, for runs that must not vary' },
   help: { short: 'h', help: 'this text' },
   version: { help: 'the version' },
@@ -115,13 +157,16 @@ export function parseRequest(args: readonly string[]): Request {
   const { values, positionals } = parse(args)
   if (values.help === true) return { kind: 'help' }
   if (values.version === true) return { kind: 'version' }
-  const [name, capture, ...more] = positionals
+  const [name, ...operands] = positionals
   if (name === undefined) throw new UsageError('no command given')
   if (!isCommand(name)) throw new UsageError(`unknown command '${name}'; there is ${Object.keys(COMMANDS).join(', ')}`)
+  const ruleset = name === 'rules' ? operands.shift() : undefined
+  const [capture, ...more] = operands
+  if (name === 'rules' && capture === undefined) throw new UsageError('rules needs a ruleset and a capture, or - for standard input')
   if (capture === undefined) throw new UsageError(`${name} needs a capture, or - for standard input`)
   if (more.length > 0) throw new UsageError(`one capture at a time, not also '${more[0]}'`)
   refuseOptions(values, name)
-  return { kind: 'run', invocation: invocation(name, capture, values) }
+  return { kind: 'run', invocation: invocation(name, capture, values, ruleset) }
 }
 
 /** What `--help` prints. */
@@ -131,6 +176,7 @@ export function helpText(): string {
   })
   return [
     'Usage: conntrack-wasm <command> [options] <capture | ->',
+    '       conntrack-wasm rules [options] <ruleset> <capture | ->',
     '',
     'What Linux\'s connection tracking makes of the packets of a capture (pcap or pcapng, also gzipped).',
     '',
@@ -168,7 +214,7 @@ function refuseOptions(values: Values, command: Command): void {
   }
 }
 
-function invocation(command: Command, capture: string, values: Values): Invocation {
+function invocation(command: Command, capture: string, values: Values, ruleset: string | undefined): Invocation {
   const json = values.json === true
   const detail = values.detail === true
   if (detail && !json) throw new UsageError('--detail needs --json')
@@ -187,7 +233,69 @@ function invocation(command: Command, capture: string, values: Values): Invocati
       sport: text(values.sport), dport: text(values.dport), state: text(values.state),
     }),
     tracker: trackerOptions(command, detail, values),
+    rules: ruleset === undefined ? null : rulesRequest(ruleset, values),
+    diff: command === 'diff' ? diffRequest(values) : null,
   }
+}
+
+/** What rules decide themselves, and so is not for options to decide. */
+const DECIDED_BY_RULES = ['notrack', 'zone', 'timeout', 'helper']
+
+function rulesRequest(ruleset: string, values: Values): RulesRequest {
+  const refused = DECIDED_BY_RULES.find(name => values[name] !== undefined)
+  if (refused !== undefined) throw new UsageError(`--${refused} is not for rules: their raw table says that`)
+  const also = text(values.also)
+  const trace = text(values.trace)
+  return {
+    rulesets: also === undefined ? [ruleset] : [ruleset, also], ...howRulesAreRead(values),
+    trace: trace === undefined ? 0 : packetNumber(trace, '--trace'),
+    expect: text(values.expect) ?? null,
+  }
+}
+
+function howRulesAreRead(values: Values): Pick<RulesRequest, 'unknown' | 'firewall'> {
+  const hook = text(values.hook) ?? 'forward'
+  if (hook !== 'forward' && hook !== 'input' && hook !== 'output') throw new UsageError(`--hook takes forward, input or output, not '${hook}'`)
+  const unknown = text(values.unknown) ?? 'error'
+  if (unknown !== 'error' && unknown !== 'never-match') throw new UsageError(`--unknown takes error or never-match, not '${unknown}'`)
+  return {
+    unknown,
+    firewall: {
+      hook,
+      local: texts(values.local).flatMap(list => list.split(',')),
+      interfaces: Object.fromEntries(texts(values.interface).map(parseInterface)),
+      timeouts: Object.fromEntries(texts(values.policy).map(parseNamedPolicy)),
+    },
+  }
+}
+
+function diffRequest(values: Values): DiffRequest {
+  const rulesets = texts(values.rules)
+  const settings = texts(values.with).map(list => Object.fromEntries(list.split(',').map(setting => {
+    const parsed = parseSetting(setting)
+    if (parsed === null) throw new UsageError(`--with takes NAME=VALUE with commas between, not '${list}'`)
+    return parsed
+  })))
+  if ((rulesets.length > 0) === (settings.length > 0)) throw new UsageError('diff needs either --with or --rules')
+  if (rulesets.length === 1) throw new UsageError('diff needs two rulesets')
+  const refused = rulesets.length > 0 ? DECIDED_BY_RULES.find(name => values[name] !== undefined) : undefined
+  if (refused !== undefined) throw new UsageError(`--${refused} is not for rules: their raw table says that`)
+  return { rulesets, settings, ...howRulesAreRead(values) }
+}
+
+/** `eth0=10.0.0.0/8,192.168.0.0/16` */
+function parseInterface(option: string): [string, string[]] {
+  const [name, prefixes, ...more] = option.split('=')
+  if (name === '' || prefixes === undefined || more.length > 0) throw new UsageError(`--interface takes NAME=PREFIX,..., not '${option}'`)
+  return [name, prefixes.split(',')]
+}
+
+/** `NAME:tcp_timeout_established=60,...` */
+function parseNamedPolicy(option: string): [string, Record<string, number>] {
+  const at = option.indexOf(':')
+  const timeouts = option.slice(at + 1).split(',').map(parseSetting)
+  if (at < 1 || timeouts.includes(null)) throw new UsageError(`--policy takes NAME:NAME=SECONDS with commas between, not '${option}'`)
+  return [option.slice(0, at), Object.fromEntries(timeouts.filter(setting => setting !== null))]
 }
 
 function trackerOptions(command: Command, detail: boolean, values: Values): TrackerOptions {
@@ -281,10 +389,10 @@ function parseSeed(seed: string): bigint {
   return value
 }
 
-function packetNumber(value = ''): number {
+function packetNumber(value = '', option = '--packet'): number {
   const number = /^\d+$/.test(value) ? Number(value) : 0
   if (Number.isSafeInteger(number) && number >= 1) return number
-  throw new UsageError(`--packet takes a number from 1, not '${value}'`)
+  throw new UsageError(`${option} takes a number from 1, not '${value}'`)
 }
 
 const OUTPUT_WORDS = ['extended', 'id', 'timestamp', 'ktimestamp', 'labels'] as const satisfies (keyof OutputFlags)[]

@@ -99,28 +99,42 @@ interface Tracked {
 
 async function trackCapture(run: Run, work: Work, tracker: CommandTracker): Promise<Tracked> {
   const unread = new Map<number, number>()
+  const read = await readPackets(run, (batch, firstPacket) => {
+    const verdicts = tracker.trackBatch(batch)
+    countUnread(batch, verdicts, unread)
+    return work.batch?.(batch, verdicts, firstPacket, tracker)
+  })
+  // Entries whose time was up before the capture ended are not in the table at its end.
+  if (read.packets > 0 && !read.stopped) tracker.advance(read.time)
+  return { ...read, unread }
+}
+
+/**
+ * Reads the capture batch by batch, with progress and output as they should be.
+ *
+ * @param take is given each batch and the number of its first packet; `false` stops reading
+ */
+export async function readPackets(
+  run: Run, take: (batch: PacketBatch, firstPacket: number) => boolean | void,
+): Promise<Omit<Tracked, 'unread'> & { readonly stopped: boolean }> {
   let packets = 0
   let time = 0n
   let failure: InputError | null = null
   try {
     for await (const batch of readable(run.sdk.readCapture(run.invocation.capture))) {
       if (batch.count === 0) continue
-      const verdicts = tracker.trackBatch(batch)
-      countUnread(batch, verdicts, unread)
-      const goOn = work.batch?.(batch, verdicts, packets + 1, tracker)
+      const goOn = take(batch, packets + 1)
       packets += batch.count
       time = toNanoseconds(batch.seconds[batch.count - 1], batch.nanoseconds[batch.count - 1])
       run.progress.add(batch)
       if (run.live || run.output.full) await run.output.flush()
-      if (goOn === false) return { packets, time, unread, failure }
+      if (goOn === false) return { packets, time, failure, stopped: true }
     }
   } catch (error) {
     if (!(error instanceof InputError)) throw error
     failure = error
   }
-  // Entries whose time was up before the capture ended are not in the table at its end.
-  if (packets > 0) tracker.advance(time)
-  return { packets, time, unread, failure }
+  return { packets, time, failure, stopped: false }
 }
 
 /** The batches; an error of the reader comes out as `InputError`, one of the loop's body is left alone. */

@@ -1,0 +1,130 @@
+/** `rules RULESET CAPTURE`: the rules with their counters, one decision a packet, or the walk of one packet. */
+import { readFileSync } from 'node:fs'
+import { ConntrackError } from '../errors.js'
+import { createFirewall, type Decision, type Firewall } from '../rules/firewall.js'
+import { decisionJson, decisionText } from '../rules/decision.js'
+import { parseRules } from '../rules/parse.js'
+import type { Ruleset } from '../rules/ruleset.js'
+import { createTrace } from '../rules/trace.js'
+import { CheckFailed, InputError, UsageError } from './errors.js'
+import type { RulesRequest } from './options.js'
+import { readPackets, type Run } from './run.js'
+
+export async function rules(run: Run): Promise<void> {
+  const request = run.invocation.rules!
+  const rulesets = request.rulesets.map(path => readRuleset(path, request, run.notice))
+  const firewall = newFirewall(run, rulesets, request)
+  try {
+    for (const text of firewall.notices) run.notice(text)
+    await judgeCapture(run, firewall, request)
+  } finally {
+    run.progress.end()
+    firewall.close()
+  }
+}
+
+/** Reads a ruleset; what it warns of is said. */
+export function readRuleset(path: string, { unknown }: Pick<RulesRequest, 'unknown'>, notice: (text: string) => void): Ruleset {
+  const text = fileText(path)
+  try {
+    const ruleset = parseRules(text, { unknown })
+    for (const warning of ruleset.warnings) notice(`${path}: line ${warning.line}, column ${warning.column}: ${warning.text}`)
+    return ruleset
+  } catch (error) {
+    throw error instanceof ConntrackError ? new InputError(`${path}: ${error.message}`) : error
+  }
+}
+
+function fileText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    throw error instanceof Error && 'syscall' in error ? new InputError(error.message) : error
+  }
+}
+
+function newFirewall({ invocation }: Run, rulesets: readonly Ruleset[], { firewall }: RulesRequest): Firewall {
+  const { sysctl, hashSeed, checksum } = invocation.tracker
+  try {
+    return createFirewall(rulesets, { ...firewall, tracker: { sysctl, hashSeed, checksum } })
+  } catch (error) {
+    throw error instanceof ConntrackError ? new UsageError(error.message) : error
+  }
+}
+
+async function judgeCapture(run: Run, firewall: Firewall, request: RulesRequest): Promise<void> {
+  const { output, invocation: { json } } = run
+  const { trace } = request
+  const check = request.expect === null ? null : new Expected(request.expect)
+  const tally = { unseen: 0, notJudged: 0 }
+  const told = createTrace()
+  const { packets, failure } = await readPackets(run, (batch, firstPacket) => {
+    const decisions = firewall.judgeBatch(batch, index => firstPacket + index === trace ? told.watcher : undefined)
+    for (const decision of decisions) {
+      if (decision.unseen) tally.unseen++
+      if (decision.by === 'not-judged') tally.notJudged++
+      check?.compare(decision)
+      if (json && trace === 0) output.write(decisionJson(decision) + '\n')
+      if (decision.packet === trace) output.write(told.text(decision))
+    }
+    return trace === 0 || firstPacket + batch.count <= trace
+  })
+  run.progress.end()
+  if (trace > packets) throw new UsageError(`there is no packet ${trace}: the capture has ${packets}`)
+  if (!json && trace === 0) output.write(listText(firewall))
+  await output.flush()
+  giveNotices(run, tally)
+  if (failure !== null) throw failure
+  check?.end(packets)
+}
+
+function giveNotices({ notice }: Run, { unseen, notJudged }: { unseen: number; notJudged: number }): void {
+  if (unseen > 0) notice(`rules asked ${unseen} packets for bytes that the capture does not have; those matches did not hold`)
+  if (notJudged > 0) notice(`${notJudged} packets never came to the rules: not IP, malformed, fragments of later packets, or cut short`)
+}
+
+function listText(firewall: Firewall): string {
+  const tables = ([4, 6] as const).flatMap(family => firewall.list(family).map(each => ({ ...each, family })))
+  return tables.map(({ table, family, text }) => `# ${family === 4 ? '' : 'IPv6 '}table ${table}\n${text}`).join('\n')
+}
+
+/** Decisions as they should be. */
+class Expected {
+  readonly #lines: readonly string[]
+  #differences = 0
+  #first = ''
+
+  constructor(readonly path: string) {
+    this.#lines = fileText(path).split('\n').filter(line => line.trim() !== '')
+  }
+
+  compare(decision: Decision): void {
+    const wanted = this.#lines[decision.packet - 1]
+    const got = decisionJson(decision)
+    if (wanted === undefined || sameDecision(wanted, got)) return
+    this.#differ(`packet ${decision.packet}: ${decisionText(decision)}; expected ${wanted}`)
+  }
+
+  #differ(what: string): void {
+    this.#differences++
+    this.#first ||= what
+  }
+
+  /** @throws CheckFailed with the first difference */
+  end(packets: number): void {
+    if (packets !== this.#lines.length) this.#differ(`there are ${packets} packets, and ${this.#lines.length} decisions in ${this.path}`)
+    if (this.#differences > 0) throw new CheckFailed(`${this.#differences} decisions differ from ${this.path}; the first: ${this.#first}`)
+  }
+}
+
+/** What is expected may leave fields out. */
+function sameDecision(wanted: string, got: string): boolean {
+  let fields: unknown
+  try {
+    fields = JSON.parse(wanted)
+  } catch {
+    return false
+  }
+  const have = JSON.parse(got) as Record<string, unknown>
+  return typeof fields === 'object' && fields !== null && Object.entries(fields).every(([name, value]) => have[name] === value)
+}

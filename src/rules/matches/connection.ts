@@ -1,0 +1,294 @@
+/** Matches of what the tracker knows of a packet: state, tuples, status, marks, counts (iptables-extensions(8)). */
+import type { HookConnection } from '../../hooks.js'
+import { STATUS_BITS, type State } from '../../names.js'
+import { match, not, plain, type Holds, type Match, type MatchModule, type ReadOption } from '../match.js'
+import type { RulePacket } from '../packet.js'
+import type { Arguments } from '../text.js'
+import {
+  bitNames, markText, prefixMask, rangeText, readBits, readMark, readNetwork, readNumber, readPorts, readProtocol, readRange, shown,
+  type Masked, type Network, type Range,
+} from '../values.js'
+
+const STATE_BITS: Readonly<Record<State, number>> = { INVALID: 1, NEW: 2, RELATED: 4, ESTABLISHED: 8, UNTRACKED: 16 }
+/** States that NAT makes: no packet has them here. */
+const CT_STATES = { ...STATE_BITS, SNAT: 32, DNAT: 64 }
+const CT_STATUS = { EXPECTED: 1, SEEN_REPLY: 2, ASSURED: 4, CONFIRMED: 8, NONE: 0 }
+
+function stateBit({ state }: RulePacket): number {
+  return state === null ? STATE_BITS.INVALID : STATE_BITS[state]
+}
+
+export const state: MatchModule = () => {
+  let test: { bits: number; negated: boolean } | null = null
+  return {
+    options: { '--state': (args, negated) => { test = { bits: readBits(args, STATE_BITS, 'state'), negated } } },
+    finish: args => {
+      if (test === null) throw args.error('state: --state is missing')
+      const { bits, negated } = test
+      return match('state', `${not(negated)}state ${bitNames(bits, STATE_BITS)}`, packet =>
+        ((stateBit(packet) & bits) !== 0) !== negated)
+    },
+  }
+}
+
+type Direction = 'original' | 'reply'
+type Side = 'src' | 'dst'
+type Test = (connection: HookConnection, packet: RulePacket) => boolean
+
+const SIDES = [
+  ['orig', 'original', 'src'], ['orig', 'original', 'dst'], ['repl', 'reply', 'src'], ['repl', 'reply', 'dst'],
+] as const satisfies readonly (readonly [string, Direction, Side])[]
+
+const LONGEST = 0xffffffff
+
+/** `conntrack`, in the order in which it lists and tests its options. */
+export const conntrack: MatchModule = rule => {
+  const found = new Map<string, { text: string; test: Test | null }>()
+  let states: { bits: number; negated: boolean } | null = null
+  const add = (name: string, negated: boolean, value: string, test: Test) => {
+    found.set(name, { text: `${not(negated)}${name} ${value}`, test: (connection, packet) => test(connection, packet) !== negated })
+  }
+  const options: Record<string, ReadOption> = {
+    '--ctstate': (args, negated) => {
+      states = { bits: readBits(args, CT_STATES, 'state'), negated }
+      found.set('ctstate', { text: `${not(negated)}ctstate ${bitNames(states.bits, CT_STATES)}`, test: null })
+    },
+    '--ctproto': (args, negated) => {
+      const protocol = readProtocol(args)
+      if (protocol === 0) throw args.error('--ctproto: 0 is no protocol')
+      add('ctproto', negated, String(protocol), connection => connection.protocol === protocol)
+    },
+    '--ctstatus': (args, negated) => {
+      const bits = readBits(args, CT_STATUS, 'status')
+      add('ctstatus', negated, bits === 0 ? 'NONE' : bitNames(bits, CT_STATUS), connection => (connection.status & bits) !== 0)
+    },
+    '--ctexpire': (args, negated) => {
+      const [from, to] = readRange(args, LONGEST, 'seconds')
+      add('ctexpire', negated, rangeText([from, to]), connection => {
+        const seconds = Number(connection.timeLeftNs / 1_000_000_000n)
+        return seconds >= from && seconds <= to
+      })
+    },
+    '--ctdir': plain(args => {
+      const direction = args.value().toUpperCase()
+      if (direction !== 'ORIGINAL' && direction !== 'REPLY') throw args.error(`--ctdir: '${shown(direction)}' is neither ORIGINAL nor REPLY`)
+      add('ctdir', false, direction, connection => connection.direction === direction.toLowerCase())
+    }),
+  }
+  for (const [word, direction, side] of SIDES) {
+    const name = `ct${word}${side}`
+    options[`--${name}`] = (args, negated) => {
+      const network = readNetwork(args, rule.family, true)
+      add(name, negated, network.text, (connection, packet) =>
+        isIn(packet.data, connection.addressAt(direction, side), connection.family, network))
+    }
+    options[`--${name}port`] = (args, negated) => {
+      const [from, to] = readPorts(args)
+      add(`${name}port`, negated, rangeText([from, to]), connection => {
+        const port = connection.port(direction, side)
+        return port >= from && port <= to
+      })
+    }
+  }
+  return {
+    options,
+    finish: args => {
+      if (found.size === 0) throw args.error('conntrack: an option is missing')
+      const listed = CONNTRACK_ORDER.filter(name => found.has(name)).map(name => found.get(name)!)
+      return match('conntrack', listed.map(({ text }) => text).join(' '), conntrackHolds(states, listed.flatMap(({ test }) => test ?? [])))
+    },
+  }
+}
+
+const CONNTRACK_ORDER = [
+  'ctstate', 'ctproto', 'ctorigsrc', 'ctorigdst', 'ctreplsrc', 'ctrepldst', 'ctorigsrcport', 'ctorigdstport', 'ctreplsrcport',
+  'ctrepldstport', 'ctstatus', 'ctexpire', 'ctdir',
+]
+
+/** Of a packet without a connection only the state is looked at: where it was asked for and fits, Linux asks no further. */
+function conntrackHolds(states: { bits: number; negated: boolean } | null, tests: readonly Test[]): Holds {
+  return packet => {
+    if (states !== null && ((stateBit(packet) & states.bits) !== 0) === states.negated) return false
+    const { connection } = packet
+    if (connection === null) return states !== null
+    return tests.every(test => test(connection, packet))
+  }
+}
+
+/** The address at `at` (before the data: zeros) is in a network of its family. */
+export function isIn(data: Uint8Array, at: number, family: 4 | 6, { address, mask }: Network): boolean {
+  if (address.length !== (family === 4 ? 4 : 16)) return false
+  for (let i = 0; i < address.length; i++) if (((at < 0 ? 0 : data[at + i]) & mask[i]) !== address[i]) return false
+  return true
+}
+
+export const connmark: MatchModule = () => markMatch('connmark', ({ connection }) => connection === null ? null : connection.mark)
+export const mark: MatchModule = () => markMatch('mark', packet => packet.mark)
+
+/** @param markOf `null` where there is none, which fits neither a mark nor its negation */
+function markMatch(name: string, markOf: (packet: RulePacket) => number | null): ReturnType<MatchModule> {
+  let test: Masked & { negated: boolean } | null = null
+  return {
+    options: { '--mark': (args, negated) => { test = { ...readMark(args), negated } } },
+    finish: args => {
+      if (test === null) throw args.error(`${name}: --mark is missing`)
+      const { value, mask: bits, negated } = test
+      const space = name === 'connmark' && !negated ? ' ' : ''
+      return match(name, `${name} match ${space}${not(negated)}${markText(test)}`, packet => {
+        const found = markOf(packet)
+        return found !== null && ((found & bits) >>> 0 === value) !== negated
+      })
+    },
+  }
+}
+
+/** Connections that a helper announced: it is their master's that counts, by its name or the beginning of what is asked for. */
+export const helper: MatchModule = () => {
+  let test: { name: string; negated: boolean } | null = null
+  return {
+    options: { '--helper': (args, negated) => { test = { name: args.value(), negated } } },
+    finish: args => {
+      if (test === null) throw args.error('helper: --helper is missing')
+      const { name, negated } = test
+      return match('helper', `helper match ${not(negated)}"${name}"`, ({ connection }) => {
+        const master = connection?.masterHelper ?? null
+        return (master !== null && (name === '' || name.startsWith(master))) !== negated
+      })
+    },
+  }
+}
+
+const MOST = Number.MAX_SAFE_INTEGER
+const MODES = ['packets', 'bytes', 'avgpkt'] as const
+const DIRECTIONS = ['original', 'reply', 'both'] as const
+
+function readWord<T extends string>(args: Arguments, known: readonly T[]): T {
+  const option = args.current.text
+  const text = args.value()
+  const word = known.find(each => each === text)
+  if (word === undefined) throw args.error(`${option}: '${shown(text)}' is none of ${known.join(', ')}`)
+  return word
+}
+
+export const connbytes: MatchModule = () => {
+  let range: Range | null = null
+  let text = ''
+  let isNegated = false
+  let mode: (typeof MODES)[number] | null = null
+  let direction: (typeof DIRECTIONS)[number] | null = null
+  return {
+    options: {
+      '--connbytes': (args, negated) => {
+        const value = args.value()
+        range = readRange(args, MOST, 'connbytes', value.includes(':') ? value : value + ':')
+        text = range[1] === MOST ? String(range[0]) : `${range[0]}:${range[1]}`
+        isNegated = negated
+      },
+      '--connbytes-mode': plain(args => { mode = readWord(args, MODES) }),
+      '--connbytes-dir': plain(args => { direction = readWord(args, DIRECTIONS) }),
+    },
+    finish: args => {
+      if (range === null || mode === null || direction === null) {
+        throw args.error('connbytes needs --connbytes, --connbytes-dir and --connbytes-mode')
+      }
+      const [from, to] = range
+      const chosen = { mode, direction }
+      const listing = `${not(isNegated)}connbytes ${text} connbytes mode ${mode} connbytes direction ${direction}`
+      const holds: Holds = ({ connection }) => {
+        const account = connection?.account ?? null
+        if (account === null) return false
+        const counted = countOf(account, chosen.mode, chosen.direction)
+        return (counted >= from && counted <= to) !== isNegated
+      }
+      return { ...match('connbytes', listing, holds), needsAccounts: true }
+    },
+  }
+}
+
+function countOf(
+  { packets, bytes }: NonNullable<HookConnection['account']>, mode: (typeof MODES)[number], direction: (typeof DIRECTIONS)[number],
+): number {
+  const sum = ([original, reply]: readonly [number, number]) =>
+    direction === 'original' ? original : direction === 'reply' ? reply : original + reply
+  if (mode !== 'avgpkt') return sum(mode === 'packets' ? packets : bytes)
+  return sum(packets) === 0 ? 0 : Math.floor(sum(bytes) / sum(packets))
+}
+
+export const connlimit: MatchModule = rule => {
+  let limit: { most: number; above: boolean } | null = null
+  let length = rule.family === 4 ? 32 : 128
+  let side: Side = 'src'
+  const limitOption = (above: boolean): ReadOption => (args, negated) => {
+    if (limit !== null) throw args.error('connlimit has one of --connlimit-upto and --connlimit-above')
+    limit = { most: readNumber(args, LONGEST, 'connlimit'), above: above !== negated }
+  }
+  return {
+    options: {
+      '--connlimit-upto': limitOption(false),
+      '--connlimit-above': limitOption(true),
+      '--connlimit-mask': plain(args => { length = readNumber(args, rule.family === 4 ? 32 : 128, 'prefix length') }),
+      '--connlimit-saddr': plain(() => { side = 'src' }),
+      '--connlimit-daddr': plain(() => { side = 'dst' }),
+    },
+    finish: args => {
+      if (limit === null) throw args.error('connlimit: --connlimit-upto or --connlimit-above is missing')
+      return connlimitMatch(limit, side, length, rule.family)
+    },
+  }
+}
+
+function connlimitMatch({ most, above }: { most: number; above: boolean }, side: Side, length: number, family: 4 | 6): Match {
+  const mask = prefixMask(length, family)
+  return {
+    name: 'connlimit',
+    listing: `#conn ${side}/${length} ${above ? '>' : '<='} ${most}`,
+    prepare: () => {
+      const lists = new Map<string, OpenList>()
+      return packet => {
+        const tuple = tupleOf(packet)
+        if (tuple === null) return false
+        const at = packet.addresses + (side === 'dst' ? mask.length : 0)
+        const group = `${mask.map((bits, i) => packet.data[at + i] & bits).join('.')}%${packet.connection?.zone ?? 0}`
+        let list = lists.get(group)
+        if (list === undefined) lists.set(group, list = new Map())
+        return (countOpen(list, tuple, packet) > most) === above
+      }
+    },
+  }
+}
+
+/** Connections by their original tuples: where the table has them, and how it knows them there. */
+type OpenList = Map<string, { readonly slot: number; readonly key: string }>
+
+const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
+
+/**
+ * How many connections of a list are open, this packet's included. What is over is forgotten before a new connection is
+ * counted, but behind the count for a packet of one that is confirmed, as the live kernel shows.
+ */
+function countOpen(list: OpenList, tuple: string, { connection, isOpen }: RulePacket): number {
+  const before = list.size
+  for (const [each, { slot, key }] of list) if (each !== tuple && !isOpen(slot, key)) list.delete(each)
+  const isCounted = connection !== null && (connection.status & CONFIRMED) !== 0 && list.has(tuple)
+  if (connection !== null) list.set(tuple, { slot: connection.slot, key: connection.key })
+  return isCounted ? before : list.size + (list.has(tuple) ? 0 : 1)
+}
+
+/** Protocols by the bytes of their headers that Linux needs to tell one connection from another. */
+const TUPLE_BYTES: Readonly<Record<number, number>> = { 1: 8, 6: 4, 17: 4, 33: 4, 58: 8, 132: 4, 136: 4 }
+
+/** The original tuple of a packet's connection, or its own where it has none; `null` where its headers are too short. */
+function tupleOf(packet: RulePacket): string | null {
+  const { connection, data, protocol } = packet
+  const width = packet.family === 4 ? 4 : 16
+  const text = (at: number) => at < 0 ? '' : data.subarray(at, at + width).join('.')
+  if (connection !== null) {
+    const [src, dst] = [connection.addressAt('original', 'src'), connection.addressAt('original', 'dst')]
+    return `${text(src)} ${text(dst)} ${connection.protocol} ${connection.port('original', 'src')} ${connection.port('original', 'dst')}`
+  }
+  const needed = TUPLE_BYTES[protocol] ?? 0
+  if (needed > 0 && !packet.hasTransport(needed)) return null
+  const [sport, dport] = needed === 8 ? [packet.u16(packet.transport + 4), packet.u16(packet.transport)]
+    : needed === 4 ? [packet.u16(packet.transport), packet.u16(packet.transport + 2)] : [0, 0]
+  return `${text(packet.addresses)} ${text(packet.addresses + width)} ${protocol} ${sport} ${dport}`
+}

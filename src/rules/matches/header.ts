@@ -1,0 +1,184 @@
+/** Matches of the IP header and of what is around it (iptables-extensions(8)). */
+import { match, not, plain, type Match, type MatchModule, type ReadOption } from '../match.js'
+import type { RulePacket } from '../packet.js'
+import { addressText, bitNames, rangeText, readAddress, readBits, readNumber, readRange, shown, type Range } from '../values.js'
+
+export const comment: MatchModule = () => {
+  let text: string | null = null
+  return {
+    options: { '--comment': plain(args => { text = args.value() }) },
+    finish: args => {
+      if (text === null) throw args.error('comment: --comment is missing')
+      return match('comment', `/* ${text} */`, () => true)
+    },
+  }
+}
+
+/** One option with a range; `prefix` of a negated value. */
+function ranged(name: string, option: string, most: number, valueOf: (packet: RulePacket) => number): ReturnType<MatchModule> {
+  let test: { range: Range; negated: boolean } | null = null
+  return {
+    options: { [option]: (args, negated) => { test = { range: readRange(args, most, name), negated } } },
+    finish: args => {
+      if (test === null) throw args.error(`${name}: ${option} is missing`)
+      const { range: [from, to], negated } = test
+      return match(name, `${name} ${not(negated, '!')}${rangeText([from, to])}`, packet => {
+        const value = valueOf(packet)
+        return (value >= from && value <= to) !== negated
+      })
+    },
+  }
+}
+
+/** Of the IP packet, its header included. */
+export const length: MatchModule = () => ranged('length', '--length', 65535, packet => packet.length)
+
+export const ttl: MatchModule = () => hops('ttl', 'TTL match TTL')
+export const hl: MatchModule = () => hops('hl', 'HL match HL')
+
+function hops(name: string, label: string): ReturnType<MatchModule> {
+  let test: { sign: string; value: number } | null = null
+  const option = (sign: string): ReadOption => (args, negated) => {
+    if (test !== null) throw args.error(`${name} has one of --${name}-eq, --${name}-lt and --${name}-gt`)
+    if (negated && sign !== '==') throw args.error(`${args.current.text} cannot be negated`)
+    test = { sign: negated ? '!=' : sign, value: readNumber(args, 255, name) }
+  }
+  return {
+    options: { [`--${name}-eq`]: option('=='), [`--${name}`]: option('=='), [`--${name}-lt`]: option('<'), [`--${name}-gt`]: option('>') },
+    finish: args => {
+      if (test === null) throw args.error(`${name}: --${name}-eq, --${name}-lt or --${name}-gt is missing`)
+      const { sign, value } = test
+      const compare = { '==': (n: number) => n === value, '!=': (n: number) => n !== value, '<': (n: number) => n < value, '>': (n: number) => n > value }[sign]!
+      return match(name, `${label} ${sign} ${value}`, packet => compare(packet.ttl))
+    },
+  }
+}
+
+/** Where the packet did not come by Ethernet there is no address, and neither the match nor its negation holds. */
+export const mac: MatchModule = () => {
+  let test: { bytes: readonly number[]; negated: boolean } | null = null
+  return {
+    options: {
+      '--mac-source': (args, negated) => {
+        const text = args.value()
+        if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) throw args.error(`'${shown(text)}' is no hardware address`)
+        test = { bytes: text.split(':').map(byte => parseInt(byte, 16)), negated }
+      },
+    },
+    finish: (args, { chain }) => {
+      if (test === null) throw args.error('mac: --mac-source is missing')
+      if (chain === 'OUTPUT' || chain === 'POSTROUTING') throw args.error(`mac cannot be used in ${chain}`)
+      const { bytes, negated } = test
+      const text = bytes.map(byte => byte.toString(16).padStart(2, '0')).join(':')
+      return match('mac', `MAC ${not(negated)}${text}`, packet => {
+        const at = packet.sourceHardwareAddress
+        return at >= 0 && packet.inInterface !== 'lo' && bytes.every((byte, i) => packet.data[at + i] === byte) !== negated
+      })
+    },
+  }
+}
+
+export const iprange: MatchModule = rule => {
+  const tests: { readonly side: 'source' | 'destination'; readonly from: Uint8Array; readonly to: Uint8Array; readonly negated: boolean }[] = []
+  const option = (side: 'source' | 'destination'): ReadOption => (args, negated) => {
+    const [first, last, ...more] = args.value().split('-')
+    if (more.length > 0) throw args.error('iprange: a range is two addresses with - between')
+    const from = readAddress(args, rule.family, first)
+    const to = last === undefined ? from : readAddress(args, rule.family, last)
+    if (compare(from, 0, to) > 0) throw args.error('iprange: the range is upside down')
+    tests.push({ side, from, to, negated })
+  }
+  return {
+    options: { '--src-range': option('source'), '--dst-range': option('destination') },
+    finish: args => {
+      if (tests.length === 0) throw args.error('iprange: --src-range or --dst-range is missing')
+      const sorted = [...tests].sort((a, b) => a.side === b.side ? 0 : a.side === 'source' ? -1 : 1)
+      const listing = sorted.map(({ side, from, to, negated }) => `${side} IP range ${not(negated)}${addressText(from)}-${addressText(to)}`)
+      return match('iprange', listing.join(' '), packet => sorted.every(({ side, from, to, negated }) => {
+        const at = packet.addresses + (side === 'source' ? 0 : from.length)
+        return (compare(packet.data, at, from) >= 0 && compare(packet.data, at, to) <= 0) !== negated
+      }))
+    },
+  }
+}
+
+/** Bytes from `at` on against all of `other`. */
+function compare(data: Uint8Array, at: number, other: Uint8Array): number {
+  for (let i = 0; i < other.length; i++) if (data[at + i] !== other[i]) return data[at + i] - other[i]
+  return 0
+}
+
+/** Differentiated services and ECN: of IPv4 a byte of its own. */
+function trafficClass(packet: RulePacket): number {
+  return packet.family === 4 ? packet.u8(packet.network + 1) : packet.u16(packet.network) >> 4 & 255
+}
+
+const DSCP_CLASSES: Readonly<Record<string, number>> = {
+  BE: 0, EF: 46, CS0: 0, CS1: 8, CS2: 16, CS3: 24, CS4: 32, CS5: 40, CS6: 48, CS7: 56, AF11: 10, AF12: 12, AF13: 14, AF21: 18,
+  AF22: 20, AF23: 22, AF31: 26, AF32: 28, AF33: 30, AF41: 34, AF42: 36, AF43: 38,
+}
+
+export const dscp: MatchModule = () => {
+  let test: { value: number; negated: boolean } | null = null
+  return {
+    options: {
+      '--dscp': (args, negated) => { test = { value: readNumber(args, 63, 'dscp'), negated } },
+      '--dscp-class': (args, negated) => {
+        const name = args.value().toUpperCase()
+        if (!Object.hasOwn(DSCP_CLASSES, name)) throw args.error(`'${shown(name)}' is no DSCP class`)
+        test = { value: DSCP_CLASSES[name], negated }
+      },
+    },
+    finish: args => {
+      if (test === null) throw args.error('dscp: --dscp or --dscp-class is missing')
+      const { value, negated } = test
+      return match('dscp', `DSCP match ${not(negated, '!')}0x${value.toString(16).padStart(2, '0')}`, packet =>
+        (trafficClass(packet) >> 2 === value) !== negated)
+    },
+  }
+}
+
+/** Types of addresses that can be told without a routing table. */
+const ADDRESS_TYPES = { UNICAST: 1, LOCAL: 2, BROADCAST: 4, MULTICAST: 8 } as const
+
+export const addrtype: MatchModule = () => {
+  const tests: { readonly side: 'src' | 'dst'; readonly bits: number; readonly negated: boolean }[] = []
+  const option = (side: 'src' | 'dst'): ReadOption => (args, negated) => {
+    tests.push({ side, bits: readBits(args, ADDRESS_TYPES, 'address type'), negated })
+  }
+  return {
+    options: { '--src-type': option('src'), '--dst-type': option('dst') },
+    finish: args => {
+      if (tests.length === 0) throw args.error('addrtype: --src-type or --dst-type is missing')
+      return addrtypeMatch([...tests].sort((a, b) => a.side === b.side ? 0 : a.side === 'src' ? -1 : 1))
+    },
+  }
+}
+
+function addrtypeMatch(tests: readonly { readonly side: 'src' | 'dst'; readonly bits: number; readonly negated: boolean }[]): Match {
+  const parts = tests.map(({ side, bits, negated }) => `${side}-type ${not(negated, '!')}${bitNames(bits, ADDRESS_TYPES)}`)
+  return {
+    name: 'addrtype',
+    listing: `ADDRTYPE match ${parts.join(' ')}`,
+    prepare: ({ isLocal }) => packet => tests.every(({ side, bits, negated }) => {
+      const at = packet.addresses + (side === 'src' ? 0 : packet.family === 4 ? 4 : 16)
+      const type = isLocal(packet.data, at, packet.family) ? ADDRESS_TYPES.LOCAL : otherType(packet, at)
+      // Of IPv6 an address must be of all the types.
+      const isOfTypes = packet.family === 6 ? (type & bits) === bits : (type & bits) !== 0
+      return isOfTypes !== negated
+    }),
+  }
+}
+
+function otherType({ data, family }: RulePacket, at: number): number {
+  if (family === 6) return data[at] === 255 ? ADDRESS_TYPES.MULTICAST : ADDRESS_TYPES.UNICAST
+  if (data[at] >= 224 && data[at] <= 239) return ADDRESS_TYPES.MULTICAST
+  const isBroadcast = [0, 1, 2, 3].every(i => data[at + i] === 255) || [0, 1, 2, 3].every(i => data[at + i] === 0)
+  return isBroadcast ? ADDRESS_TYPES.BROADCAST : ADDRESS_TYPES.UNICAST
+}
+
+/** A rule that nobody could read, where that is asked for. */
+export function never(listing: string): Match {
+  return match('unknown', listing, () => false)
+}
+

@@ -1,0 +1,148 @@
+/** A packet as rules see it. Bytes that are asked for are there, or it is said whether the packet or the capture lacks them. */
+import type { HookConnection, HookPacket } from '../hooks.js'
+import type { State } from '../names.js'
+
+/** Where on its way a packet is. */
+export const HOOKS = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'] as const
+export type Hook = (typeof HOOKS)[number]
+
+const ETHERNET = 1
+const LINUX_COOKED = 113
+const NEXT_ROUTING = 43
+const NEXT_FRAGMENT = 44
+const NEXT_AH = 51
+/** Hop by hop, routing, destination options: what all lengths are counted alike in. */
+const EXTENSIONS: readonly number[] = [0, NEXT_ROUTING, 60]
+
+/** What `CT` and `NOTRACK` gave it. */
+export interface Template {
+  readonly notrack: boolean
+  readonly zone: number
+  /** The zone is the packet's mark when it is looked up. */
+  readonly zoneOfMark: boolean
+  readonly zoneDirection: 'both' | 'original' | 'reply'
+  readonly helper: string | null
+  readonly timeout: string | null
+}
+
+export class RulePacket {
+  data: Uint8Array = new Uint8Array(0)
+  frame = 0
+  network = 0
+  end = 0
+  /** Bytes of the IP packet. */
+  length = 0
+  linkType = 0
+  time = 0n
+  family: 4 | 6 = 4
+  /** The protocol behind extension headers, -1 where they do not say. */
+  protocol = -1
+  /** First byte of the transport header. */
+  transport = 0
+  /** Offset of the fragment that it is, which only a broken IPv6 packet can still be behind reassembly. */
+  fragmentOffset = 0
+  hook: Hook = 'PREROUTING'
+  inInterface = ''
+  outInterface = ''
+  mark = 0
+  state: State | null = null
+  connection: HookConnection | null = null
+  template: Template | null = null
+  /** It was forwarded: routing has taken one from its TTL. */
+  forwarded = false
+  /** A match found it too short to be what it says: it is dropped whatever rules say. */
+  broken = false
+  /** A match asked for bytes that the capture does not have. */
+  unseen = false
+
+  isOpen: HookPacket['isOpen'] = () => false
+
+  /** Starts a packet. */
+  set(packet: HookPacket): void {
+    this.data = packet.data
+    this.frame = packet.frame
+    this.network = packet.network
+    this.end = packet.end
+    this.length = packet.length
+    this.linkType = packet.linkType
+    this.time = packet.time
+    this.family = packet.family
+    this.isOpen = packet.isOpen
+    this.fragmentOffset = 0
+    this.mark = 0
+    this.state = null
+    this.connection = null
+    this.template = null
+    this.forwarded = false
+    this.broken = false
+    this.unseen = false
+    if (packet.family === 4) this.#readIpv4()
+    else this.#readIpv6()
+  }
+
+  #readIpv4(): void {
+    this.protocol = this.data[this.network + 9]
+    this.transport = this.network + (this.data[this.network] & 15) * 4
+  }
+
+  #readIpv6(): void {
+    let next = this.data[this.network + 6]
+    let at = this.network + 40
+    const end = Math.min(this.end, this.network + this.length)
+    while (EXTENSIONS.includes(next) || next === NEXT_AH || next === NEXT_FRAGMENT) {
+      if (at + 8 > end) {
+        next = -1
+        break
+      }
+      if (next === NEXT_FRAGMENT) this.fragmentOffset = this.u16(at + 2) >> 3
+      const size = next === NEXT_FRAGMENT ? 8 : next === NEXT_AH ? (this.data[at + 1] + 2) * 4 : (this.data[at + 1] + 1) * 8
+      next = this.data[at]
+      at += size
+      if (this.fragmentOffset !== 0) break
+    }
+    this.protocol = next
+    this.transport = at
+  }
+
+  u8(at: number): number {
+    return this.data[at]
+  }
+
+  u16(at: number): number {
+    return this.data[at] << 8 | this.data[at + 1]
+  }
+
+  /** Four bytes, signed. */
+  word(at: number): number {
+    const { data } = this
+    return data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+  }
+
+  /** Where its source address is; the destination follows. */
+  get addresses(): number {
+    return this.network + (this.family === 4 ? 12 : 8)
+  }
+
+  /** As it is where the packet is now. */
+  get ttl(): number {
+    return this.data[this.network + (this.family === 4 ? 8 : 7)] - (this.forwarded ? 1 : 0)
+  }
+
+  /**
+   * The first `bytes` of the transport header are there. Where the packet itself is shorter it is broken, as Linux's
+   * matches find.
+   */
+  hasTransport(bytes: number): boolean {
+    if (this.fragmentOffset !== 0) return false
+    if (this.transport + bytes <= this.end) return true
+    if (this.transport + bytes > this.network + this.length) this.broken = true
+    else this.unseen = true
+    return false
+  }
+
+  /** The address of the Ethernet that it came by as six bytes in `data`, or -1. */
+  get sourceHardwareAddress(): number {
+    if (this.linkType === ETHERNET) return this.frame + 6
+    return this.linkType === LINUX_COOKED && this.u16(this.frame + 2) === 1 && this.u16(this.frame + 4) === 6 ? this.frame + 6 : -1
+  }
+}

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Asks this machine's kernel what iptables makes of packets. Root; iptables, nftables, iproute2.
+
+One JSON object a line on standard input, one a line on standard output:
+
+    in   {"tool": "legacy" | "nft", "family": 4 | 6, "rules": text, "interfaces": {name: [prefix]}, "local": [address],
+          "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns}],
+          "pace": bool, "tick": bool, "each": bool, "list": bool, "sysctl": {name: value}}
+    out  {"saved": text of iptables-save -c, "times": [ns], "each": [text after each packet], "lists": {table: text}}
+         or {"refused": what iptables-restore said}
+
+Each case has a network namespace of its own, which has no link to anywhere. Packets come in by TUN devices (TAP where
+they have Ethernet headers) or leave by raw sockets; whatever else the namespace itself would send is dropped before any
+rule sees it. Connection tracking and reassembly are always on.
+"""
+import ctypes, fcntl, json, os, socket, struct, subprocess, sys, time
+
+IFF_TUN, IFF_TAP, IFF_NO_PI, TUNSETIFF = 1, 2, 0x1000, 0x400454CA
+CLONE_NEWNET = 0x40000000
+SO_MARK, IPV6_HDRINCL, OURS = 36, 36, 0x4EAD
+
+GUARD = """
+table inet guard {
+  chain out { type filter hook output priority -350; meta mark != %d drop; meta mark set 0; }
+  chain tracked { type filter hook prerouting priority 500; ct state established accept; }
+}
+""" % OURS
+
+
+def run(*words, text=None, check=True):
+    done = subprocess.run(words, input=text, capture_output=True, text=True)
+    if check and done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.strip()}")
+    return done
+
+
+def sysctl(name, value):
+    with open("/proc/sys/" + name.replace(".", "/"), "w") as f:
+        f.write(str(value))
+
+
+def device(name, ethernet):
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), (IFF_TAP if ethernet else IFF_TUN) | IFF_NO_PI))
+    run("ip", "link", "set", "dev", name, *(["arp", "off"] if ethernet else []), "txqueuelen", "10000", "up")
+    return fd
+
+
+class Lab:
+    def __init__(self, case):
+        self.ethernet = case.get("ethernet", False)
+        self.prefix = "ip" if case["family"] == 4 else "ip6"
+        self.command = f"{self.prefix}tables-{case['tool']}"
+        if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "unshare")
+        for way in ("all", "default"):
+            for name, value in (("rp_filter", 0), ("accept_local", 1), ("send_redirects", 0), ("route_localnet", 1)):
+                sysctl(f"net.ipv4.conf.{way}.{name}", value)
+            sysctl(f"net.ipv6.conf.{way}.accept_dad", 0)
+            sysctl(f"net.ipv6.conf.{way}.accept_ra", 0)
+        sysctl("net.ipv4.ip_forward", 1)
+        sysctl("net.ipv6.conf.all.forwarding", 1)
+        for name, value in case.get("sysctl", {}).items():
+            sysctl(name if "." in name else "net.netfilter.nf_conntrack_" + name, value)
+        run("nft", "-f", "-", text=GUARD)
+        run("ip", "link", "set", "lo", "up")
+        self.devices, self.hardware = {}, {}
+        for name, prefixes in case["interfaces"].items():
+            self.devices[name] = device(name, self.ethernet)
+            if self.ethernet:
+                [link] = json.loads(run("ip", "-j", "link", "show", "dev", name).stdout)
+                self.hardware[name] = bytes.fromhex(link["address"].replace(":", ""))
+            for prefix in prefixes:
+                run("ip", "-6" if ":" in prefix else "-4", "route", "add", prefix, "dev", name)
+        for address in case.get("local", []):
+            run("ip", "addr", "add", address, "dev", "lo", *(["nodad"] if ":" in address else []))
+        self.raw4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self.raw6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        self.raw6.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
+        for raw in (self.raw4, self.raw6):
+            raw.setsockopt(socket.SOL_SOCKET, SO_MARK, OURS)
+
+    def send(self, packet):
+        data = bytes.fromhex(packet["bytes"])
+        if packet["way"] in ("forward", "input"):
+            name = packet["in"]
+            if self.ethernet:
+                data = self.hardware[name] + data[6:]
+            try:
+                os.write(self.devices[name], data)
+            except OSError:
+                pass                                               # not even an IP version
+            return
+        ip = data[14:] if self.ethernet else data
+        try:
+            if ip[0] >> 4 == 4:
+                self.raw4.sendto(ip, (socket.inet_ntop(socket.AF_INET, ip[16:20]), 0))
+            else:
+                self.raw6.sendto(ip, (socket.inet_ntop(socket.AF_INET6, ip[24:40]), 0))
+        except OSError:
+            pass                                                   # a rule dropped it
+
+    def saved(self):
+        return run(self.command + "-save", "-c").stdout
+
+
+def jiffy():
+    return time.clock_gettime_ns(6)                                # CLOCK_MONOTONIC_COARSE
+
+
+def answer(case):
+    lab = Lab(case)
+    done = run(lab.command + "-restore", text=case["rules"], check=False)
+    if done.returncode:
+        return {"refused": done.stderr.strip()}
+    times, each, start = [], [], time.monotonic_ns()
+    first = case["packets"][0].get("at", 0) if case["packets"] else 0
+    for packet in case["packets"]:
+        if case.get("pace"):
+            wait = packet.get("at", 0) - first - (time.monotonic_ns() - start)
+            if wait > 0:
+                time.sleep(wait / 1e9)
+        if case.get("tick"):
+            now = jiffy()
+            while jiffy() == now:
+                pass
+        times.append(time.monotonic_ns() - start)
+        lab.send(packet)
+        if case.get("each"):
+            each.append(lab.saved())
+    out = {"saved": lab.saved(), "times": times}
+    if case.get("each"):
+        out["each"] = each
+    if case.get("list"):
+        tables = ("raw", "mangle", "filter")
+        out["lists"] = {t: run(lab.command, "-t", t, "-L", "-v", "-n").stdout for t in tables}
+    return out
+
+
+def in_child(case):
+    """Each case in a process of its own, whose namespace ends with it."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        status = 0
+        try:
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})    # connlimit asks on which processor an entry was made
+            os.close(reader)
+            with os.fdopen(writer, "w") as out:
+                try:
+                    json.dump(answer(case), out)
+                except Exception as error:                         # told to whoever asked
+                    json.dump({"failed": f"{type(error).__name__}: {error}"}, out)
+        except BaseException:
+            status = 1
+        os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader) as back:
+        text = back.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+for line in sys.stdin:
+    print(in_child(json.loads(line)), flush=True)

@@ -1,0 +1,165 @@
+/** Rules: what is read and what is refused, in which order tables and tracker see a packet, and the kit for tests. */
+import { createFirewall, parseRules, RulesError } from 'conntrack-wasm/rules'
+import {
+  assertDecidedBy, assertPasses, AssertionError, assertStopped, close, conversation, exchange, firewall, handshake, packet, packets,
+} from 'conntrack-wasm/testing'
+import { describe, expect, test } from 'vitest'
+
+const filter = (...rules: string[]) => `*filter\n:FORWARD DROP [0:0]\n${rules.map(rule => `-A FORWARD ${rule}\n`).join('')}COMMIT\n`
+
+describe('what is not understood is an error with its place', () => {
+  test.each([
+    ['-m nonsense -j ACCEPT', 3, 15, "match 'nonsense' is not understood"],
+    ['-p tcp --dport 99999 -j ACCEPT', 3, 27, 'port: \'99999\' is not a whole number up to 65535'],
+    ['-j NOSUCH', 3, 15, "there is neither a target nor a chain 'NOSUCH'"],
+    ['-s 10.0.0.0/33', 3, 15, 'prefix length'],
+    ['-m comment --comment "open', 3, 33, 'a quote that does not end'],
+    ['-j ACCEPT !', 3, 22, "'!' is the last word"],
+    ['-p tcp --dport 80 --dport 81', 3, 30, '--dport is there twice'],
+    ['-j NOTRACK', 3, 15, 'NOTRACK is for the table raw'],
+    ['-j REJECT --reject-with tcp-reset', 3, 36, 'needs -p tcp'],
+    ['-m conntrack --ctstate NOVEL', 3, 35, "'NOVEL' is none of"],
+    ['-m icmp6 --icmpv6-type 1', 3, 15, 'not for IPv4'],
+  ])('%s', (rule, line, column, what) => {
+    const read = () => parseRules(filter(rule), { family: 4 })
+    expect(read).toThrow(RulesError)
+    try {
+      read()
+    } catch (error) {
+      expect(error).toMatchObject({ line, column, code: 'bad-rules' })
+      expect((error as Error).message).toContain(what)
+    }
+  })
+
+  test.each([
+    ['*filter\n', 'has no COMMIT'], ['*nothing\nCOMMIT\n', "there is no table 'nothing'"], ['-A INPUT -j DROP\n', 'is in no table'],
+    ['*filter\nCOMMIT\n*filter\nCOMMIT\n', 'is there twice'], ['*filter\n-A own -j DROP\nCOMMIT\n', "there is no chain 'own'"],
+    ['*filter\n:a - [0:0]\n:b - [0:0]\n-A a -j b\n-A b -j a\nCOMMIT\n', 'leads back to itself'],
+  ])('%j', (text, what) => expect(() => parseRules(text)).toThrow(what))
+
+  test('with never-match it is a warning, and no packet fits the rule', () => {
+    const rules = parseRules(filter('-m nonsense --deep -j ACCEPT', '-j TEE --gateway 10.0.0.1'), { unknown: 'never-match' })
+    expect(rules.warnings.map(({ line, column }) => [line, column])).toEqual([[3, 15], [4, 15]])
+    const machine = createFirewall(rules)
+    expect(machine.judge(packet('client:1 > server:2 udp').bytes)).toMatchObject({ action: 'DROP', by: 'policy' })
+    machine.close()
+  })
+
+  test('a nat table is read and said not to be evaluated', () => {
+    const { tables, warnings } = parseRules('*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j DNAT --to 1.2.3.4\nCOMMIT\n*filter\nCOMMIT\n')
+    expect(warnings).toEqual([{ line: 1, column: 2, text: 'table nat is not evaluated' }])
+    expect(tables.map(({ name }) => name)).toEqual(['filter'])
+  })
+})
+
+describe('rules and tracker in the order of the kernel', () => {
+  const tracked = (machine: ReturnType<typeof firewall>) => [...machine.firewall.tracker.connections()].length
+
+  test('a packet that is dropped before its connection is confirmed leaves no entry', () => {
+    const machine = firewall(filter('-p tcp -m tcp --dport 80 -j ACCEPT'))
+    assertStopped(machine, packets('client:1 > server:81 tcp S'), 'policy')
+    expect(tracked(machine)).toBe(0)
+    assertPasses(machine, packets('client:1 > server:80 tcp S'))
+    expect(tracked(machine)).toBe(1)
+  })
+
+  test('what the raw table exempts is UNTRACKED, and what it drops never comes to the tracker', () => {
+    const machine = firewall('*raw\n-A PREROUTING -p udp -j NOTRACK\n-A PREROUTING -p icmp -j DROP\nCOMMIT\n' + filter('-m state --state UNTRACKED -j ACCEPT'))
+    const [decision] = assertPasses(machine, packets('client:1 > server:53 udp'))
+    expect(decision.verdict.state).toBe('UNTRACKED')
+    expect(assertStopped(machine, packets('client > server icmp echo'), '-p icmp')).toMatchObject({ table: 'raw', line: 3, verdict: { state: null } })
+    expect(tracked(machine)).toBe(0)
+  })
+
+  test('the raw table gives zones: the same tuple is two connections', () => {
+    const rules = parseRules('*raw\n-A PREROUTING -i a -j CT --zone 7\nCOMMIT\n*filter\nCOMMIT\n')
+    const machine = createFirewall(rules)
+    const { bytes } = packet('client:1 > server:2 tcp S')
+    const seen = ['a', 'b'].map(name => machine.judge(bytes, { in: name }).verdict)
+    expect(seen.map(({ state }) => state)).toEqual(['NEW', 'NEW'])
+    expect([...machine.tracker.connections()].map(({ zone }) => zone).sort()).toEqual([0, 7])
+    machine.close()
+  })
+
+  test('a mark that rules set is on the connection and in later packets', () => {
+    const text = '*mangle\n-A PREROUTING -m connmark --mark 0x5 -j ACCEPT\n-A PREROUTING -j CONNMARK --set-xmark 0x5/0xffffffff\nCOMMIT\n' + filter('-m connmark --mark 0x5 -j ACCEPT')
+    const machine = firewall(text)
+    assertPasses(machine, packets('client:1 > server:2 udp\nserver:2 > client:1 udp'))
+    expect([...machine.firewall.tracker.connections()][0].mark).toBe(5)
+    expect(machine.firewall.counters().filter(({ table, rule }) => table === 'mangle' && rule !== null).map(each => each.packets)).toEqual([1, 1])
+  })
+
+  test('helpers are given by rules only, and what they announce is RELATED', () => {
+    const open = filter('-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT', '-p tcp -m tcp --dport 21 -j ACCEPT')
+    const run = (rules: string) => {
+      const machine = firewall(rules)
+      const control = conversation('client:4000 > server:21')
+      assertPasses(machine, [...handshake(control), ...exchange(control, '', '220 ready\r\n'), ...exchange(control, 'PASV\r\n', '227 Entering Passive Mode (198,51,100,20,200,10)\r\n')])
+      return machine.send(packets('client:4001 > server:51210 tcp S'))[0].decision.action
+    }
+    expect(run('*raw\n-A PREROUTING -p tcp -m tcp --dport 21 -j CT --helper ftp\nCOMMIT\n' + open)).toBe('ACCEPT')
+    expect(run(open)).toBe('DROP')
+  })
+
+  test('forwarding drops what has no time to live left, between the hooks', () => {
+    const machine = firewall('*mangle\n-A PREROUTING -j ACCEPT\n-A FORWARD -j ACCEPT\nCOMMIT\n*filter\nCOMMIT\n')
+    expect(machine.send(packets('client:1 > server:2 udp ttl=1'))[0].decision).toMatchObject({ action: 'DROP', by: 'ttl' })
+    expect(machine.firewall.counters().filter(({ rule }) => rule !== null).map(({ chain, packets: n }) => [chain, n])).toEqual([['PREROUTING', 1], ['FORWARD', 0]])
+  })
+
+  test('two machines with one ruleset remember each for itself', () => {
+    const rules = parseRules(filter('-m limit --limit 1/hour --limit-burst 1 -j ACCEPT'))
+    const [one, two] = [createFirewall(rules), createFirewall(rules)]
+    const { bytes } = packet('client:1 > server:2 udp')
+    expect([one, one, two].map(machine => machine.judge(bytes, { time: 1n }).action)).toEqual(['ACCEPT', 'DROP', 'ACCEPT'])
+    one.close()
+    two.close()
+  })
+})
+
+describe('the kit for tests', () => {
+  const machine = () => firewall(filter('-m state --state INVALID -j DROP', '-m state --state ESTABLISHED -j ACCEPT', '-p tcp -m tcp --dport 80 -j ACCEPT'))
+
+  test('a whole conversation passes, packet for packet ESTABLISHED as Linux has it', () => {
+    const talk = conversation('client:4000 > server:80')
+    const decisions = assertPasses(machine(), [...handshake(talk), ...exchange(talk, 'hello', 'good day'), ...close(talk)])
+    expect(decisions.map(({ verdict }) => verdict.state)).toEqual(['NEW', ...Array(9).fill('ESTABLISHED')])
+  })
+
+  test('an assertion that does not hold names packet, rule and line, and tells the walk', () => {
+    const failing = () => assertPasses(machine(), packets('client:1 > server:80 tcp SF'))
+    expect(failing).toThrow(AssertionError)
+    expect(failing).toThrow("'client:1 > server:80 tcp SF' should pass, but: DROP by rule 1 of chain FORWARD in table filter (line 3): -A FORWARD -m state --state INVALID -j DROP")
+    expect(failing).toThrow('holds: state INVALID')
+  })
+
+  test('what should be stopped and passes, or is stopped by another rule, fails', () => {
+    expect(() => assertStopped(machine(), packets('client:1 > server:80 tcp S'))).toThrow('should be stopped, but: ACCEPT')
+    expect(() => assertStopped(machine(), packets('client:1 > server:81 tcp S'), 3)).toThrow('should be stopped by line 3, but: DROP by the policy')
+    expect(() => assertDecidedBy(machine(), packets('client:1 > server:81 tcp S'), /INVALID/)).toThrow('should be decided by the rule')
+    expect(assertStopped(machine(), packets('client:1 > server:80 tcp SF'), 3)).toMatchObject({ line: 3 })
+  })
+
+  test('time passes when a test says so', () => {
+    const limited = firewall(filter('-m limit --limit 1/min --limit-burst 1 -j ACCEPT'))
+    const ping = packets('client > server icmp echo')
+    assertPasses(limited, ping)
+    assertStopped(limited, ping, 'policy')
+    limited.wait(61)
+    assertPasses(limited, ping)
+  })
+
+  test.each([
+    ['client server tcp S', 'is needed'], ['nobody:1 > server:2 udp', "there is no host 'nobody'"], ['client:1 > server:2 tcp X', 'letters of'],
+    ['client:99999 > server:2 udp', 'too high'], ['client:1 > server:2 udp what=1', "'what' is not understood"], ['client > server quic', 'no protocol number'],
+    ['client > server icmp shout', 'is no ICMP message'],
+  ])('a line that is wrong says so: %s', (line, what) => expect(() => packet(line)).toThrow(what))
+
+  test.each([
+    ['client:1 > server:2 tcp S', 'NEW'], ['client6:1 > server6:2 tcp S opt=020405b4', 'NEW'], ['client:1 > server:2 udp len=3', 'NEW'], ['client6:1 > server6:2 udp', 'NEW'],
+    ['client > server icmp echo', 'NEW'], ['client6 > server6 icmp6 echo', 'NEW'], ['client:1 > server:2 sctp INIT', 'NEW'], ['client > server 47 len=20', 'NEW'],
+  ])('checksums are right: %s', (line, state) => {
+    const open = firewall(['*filter\nCOMMIT\n', '# Generated by ip6tables-save\n*filter\nCOMMIT\n'])
+    expect(open.send([packet(line)])[0].decision).toMatchObject({ action: 'ACCEPT', verdict: { state } })
+  })
+})
