@@ -296,7 +296,9 @@ export function resumeHeld(drop: bool): void {
   held = false
   p.dropped = 0
   if (heldLast) return destroy(p, handedIndex, e, handedDirection, handedState)
-  if (p.path == PATH_ICMP_ERROR) return drop ? writeRelated(p, handedIndex, e, handedDirection) : passError(p, handedIndex, e, handedDirection)
+  if (p.path == PATH_ICMP_ERROR) {
+    return drop ? writeRelated(p, handedIndex, e, handedDirection) : passError(p, handedIndex, e, handedDirection)
+  }
   if (drop) return dropByRules(p, handedIndex, e, handedDirection, handedState, clock)
   pass(p, handedIndex, e, handedDirection, handedState, clock)
 }

@@ -30,7 +30,8 @@ export async function diff(run: Run): Promise<void> {
         [sides[0], sides[i + 1]].map(side => `${side.name}: ${side.explain(index, packet)}`)))
     })
     run.progress.end()
-    differences.forEach((difference, i) => run.output.write(difference.text([sides[0].name, sides[i + 1].name], packets, run.invocation.json)))
+    const { json } = run.invocation
+    differences.forEach((difference, i) => run.output.write(difference.text([sides[0].name, sides[i + 1].name], packets, json)))
     await run.output.flush()
     if (failure !== null) throw failure
   } finally {
@@ -91,7 +92,10 @@ class Difference {
   #first: { readonly packet: number; readonly stories: readonly string[] } | null = null
   readonly #kinds = new Map<string, number>()
 
-  compare(base: readonly string[], other: readonly string[], firstPacket: number, explain: (index: number, packet: number) => string[]): void {
+  compare(
+    base: readonly string[], other: readonly string[], firstPacket: number,
+    explain: (index: number, packet: number) => string[],
+  ): void {
     base.forEach((outcome, i) => {
       if (outcome === other[i]) return
       this.#packets++

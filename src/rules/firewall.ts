@@ -138,7 +138,8 @@ export class Firewall implements PacketHooks, Disposable {
     this.#hook = options.hook ?? 'forward'
     if (!Object.hasOwn(WAYS, this.#hook)) throw invalid('hook must be forward, input or output')
     this.#local = (options.local ?? []).map(network)
-    this.#interfaces = Object.entries(options.interfaces ?? {}).flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
+    this.#interfaces = Object.entries(options.interfaces ?? {})
+      .flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
       .sort((a, b) => b.length - a.length)
     const machine: Machine = { recent: new Map(), isLocal: (data, at, family) => this.#isLocal(data, at, family) }
     for (const ruleset of rulesets) {

@@ -108,7 +108,8 @@ export function basicTests(basics: Basics, family: 4 | 6): NamedTest[] {
 function addressTest({ address, mask }: Network, family: 4 | 6, offset: number): Holds {
   const words = family === 4 ? 1 : 4
   const word = (bytes: Uint8Array, i: number) => new DataView(bytes.buffer, bytes.byteOffset).getInt32(i * 4)
-  const values = Array.from({ length: words }, (_, i) => [word(address, i), word(mask, i), offset + i * 4] as const).filter(([, bits]) => bits !== 0)
+  const values = Array.from({ length: words }, (_, i) => [word(address, i), word(mask, i), offset + i * 4] as const)
+    .filter(([, bits]) => bits !== 0)
   if (values.length === 1) {
     const [value, bits, at] = values[0]
     return packet => (packet.word(packet.addresses + at) & bits) === value

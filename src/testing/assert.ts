@@ -25,7 +25,8 @@ export class TestFirewall {
   /** @param rules what `iptables-save` writes; for both IP versions, two texts */
   constructor(rules: string | readonly string[], options: FirewallOptions & ParseOptions = {}) {
     const { family, unknown, ...rest } = options
-    const parsed = [rules].flat().map(text => parseRules(text, { ...(family === undefined ? {} : { family }), ...(unknown === undefined ? {} : { unknown }) }))
+    const how = { ...(family === undefined ? {} : { family }), ...(unknown === undefined ? {} : { unknown }) }
+    const parsed = [rules].flat().map(text => parseRules(text, how))
     this.firewall = createFirewall(parsed, { ...rest, tracker: { hashSeed: 1, ...rest.tracker } })
   }
 

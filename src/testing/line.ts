@@ -207,7 +207,8 @@ function chunk(text: string, given: Given): number[] {
   if (!Object.hasOwn(CHUNKS, name)) throw wrong(given.line, `'${name}' is no SCTP chunk: ${Object.keys(CHUNKS).join(', ')}`)
   const type = CHUNKS[name]
   const isInit = type === CHUNKS.INIT || type === CHUNKS.INIT_ACK
-  const body = isInit ? [0, 0, 0, 1, 0, 1, 0, 0, 0, 10, 0, 10, 0, 0, 0, 1] : type === CHUNKS.DATA ? [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4] : []
+  const data = type === CHUNKS.DATA ? [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4] : []
+  const body = isInit ? [0, 0, 0, 1, 0, 1, 0, 0, 0, 10, 0, 10, 0, 0, 0, 1] : data
   return [type, parseInt(flags, 16), 0, 4 + body.length, ...body]
 }
 

@@ -34,7 +34,8 @@ const damaged: Make = random => {
     const line = lines[at]
     const from = random.below(line.length + 1)
     lines[at] = random.pick([
-      () => line.slice(0, from) + random.pick(WORDS) + line.slice(from), () => line.slice(0, from), () => line.slice(0, from) + line.slice(from + 1 + random.below(9)),
+      () => line.slice(0, from) + random.pick(WORDS) + line.slice(from),
+      () => line.slice(0, from), () => line.slice(0, from) + line.slice(from + 1 + random.below(9)),
       () => line + ' ' + lines[random.below(lines.length)], () => line.split(' ').reverse().join(' '), () => line.replace(/ /g, random.pick(['  ', '\t', ''])),
       () => line.split(' ').map(word => random.chance(8) ? random.pick(WORDS) : word).join(' '), () => '',
     ])()

@@ -39,7 +39,8 @@ function wayOf(local: readonly string[], [source, destination]: readonly [string
 
 function comesBy(interfaces: RulesCase['interfaces'], source: string): string {
   const length = (prefix: string) => Number(prefix.split('/')[1])
-  const fitting = Object.entries(interfaces).flatMap(([name, prefixes]) => prefixes.filter(prefix => isIn(source, prefix)).map(prefix => ({ name, prefix })))
+  const fitting = Object.entries(interfaces)
+    .flatMap(([name, prefixes]) => prefixes.filter(prefix => isIn(source, prefix)).map(prefix => ({ name, prefix })))
   return fitting.sort((a, b) => length(b.prefix) - length(a.prefix))[0]?.name ?? ''
 }
 
