@@ -9,12 +9,12 @@ import { createTracker } from 'conntrack-wasm'
 import { afterAll, describe, expect, test } from 'vitest'
 import { expectationText, goldenExpectationText } from '../support/compare-events.js'
 import { readFrames, type Frame } from '../support/frames.js'
-import { captureRecording, captureUrl, helpedCaptures, type Recording } from '../support/golden.js'
+import { captureRecording, captureUrl, helpedCaptures, type Recording, sharedIsThere } from '../support/golden.js'
 import { askKernel, whatIsMissing } from '../support/oracle.js'
 import { ATTEMPTS, isAboutTimeouts, replay, type Agreement } from '../support/replay.js'
 import { Tally } from '../support/tally.js'
 
-const missing = whatIsMissing()
+const missing = sharedIsThere ? whatIsMissing() : '../shared with its captures'
 const packets = new Tally('captures with helpers, live kernel')
 const expectations = new Tally('their expectations', 'events')
 

@@ -1,7 +1,6 @@
 /**
  * The kernel of this machine and the tracker on the same packets, now: the bundled captures, random packets and random
- * fragments from a seed. Needs root on Linux, nftables, and the oracle beside the project; says so where they are
- * missing.
+ * fragments from a seed. Needs root on Linux, nftables, iproute2 and Python; says so where they are missing.
  *
  * `SEED` and `PACKETS` choose other random packets and more of them (for each setting). They go through the kernel in
  * runs of a fraction of a second: its clock ticks, ours does not, so what depends on two seconds having passed could

@@ -1,10 +1,11 @@
-/** Asks the kernel of this machine, by the oracle beside the project. */
+/** Asks the kernel of this machine, by test/kernel/replay. */
 import { execFile, execFileSync } from 'node:child_process'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { readRecording, SHARED, sharedIsThere, type Recording } from './golden.js'
+import { readRecording, type Recording } from './golden.js'
 
-const ORACLE = fileURLToPath(new URL('oracle/ctoracle.py', SHARED))
+/** Beside the sources, wherever this runs: bundles lie two folders deep in build/. */
+const REPLAY = fileURLToPath(new URL('../../test/kernel/replay/replay.py', import.meta.url))
 
 /** What the namespace is set to. */
 export interface Setting {
@@ -15,15 +16,14 @@ export interface Setting {
   readonly drop?: readonly string[]
   /** `MATCH=NUMBER` */
   readonly zone?: readonly string[]
-  /** Helpers as the oracle names them, and the events that tell what they announce. */
+  /** Helpers as replay.py names them, and the events that tell what they announce. */
   readonly helpers?: readonly string[]
 }
 
-/** What the oracle needs and does not find; `null` for nothing. */
+/** What it needs and does not find; `null` for nothing. */
 export function whatIsMissing(): string | null {
   if (process.platform !== 'linux') return 'Linux'
   if (process.getuid?.() !== 0) return 'root'
-  if (!sharedIsThere) return '../shared with the oracle'
   try {
     const look = 'PATH=$PATH:/usr/sbin:/sbin; command -v nft && command -v ip && command -v python3'
     execFileSync('sh', ['-c', look], { stdio: 'ignore' })
@@ -48,6 +48,6 @@ export async function askKernel(
     .flatMap(([name, values = []]) => values.flatMap(value => [`--${name}`, value]))
   if (helpers.length > 0) options.push('--events', '--helpers', helpers.join(','))
   const how = ['--window', '--full', '--pace', paced ? 'real' : 'none']
-  await promisify(execFile)('python3', [ORACLE, 'replay', path, '-o', output, ...how, ...options])
+  await promisify(execFile)('python3', [REPLAY, path, '-o', output, ...how, ...options])
   return readRecording(pathToFileURL(output))
 }
