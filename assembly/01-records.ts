@@ -13,6 +13,9 @@
 /** Packets that travel through the stages together: enough cache misses in flight, scratch that stays in L1. */
 export const GROUP: u32 = 64
 
+/** More of one packet is not read, whatever way it came: the largest IP packet and its link-layer header. */
+export const MAX_PACKET: u32 = 72 * 1024
+
 /**
  * A packet on its way through the stages. The first 40 bytes are the key in the form the table holds it: the two
  * endpoints in canonical order, so that both directions of a connection have the same key.
@@ -668,6 +671,12 @@ let timeoutsAt: u32 = 0
 @inline export function count(counter: u32): void {
   const at = countersAt + (counter << 3)
   store<u64>(at, load<u64>(at) + 1)
+}
+
+// @ts-ignore: decorator
+@inline export function countMore(counter: u32, n: u32): void {
+  const at = countersAt + (counter << 3)
+  store<u64>(at, load<u64>(at) + n)
 }
 
 /** Number of an entry: 1 to `maxConnections`. */

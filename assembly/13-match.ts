@@ -31,6 +31,11 @@ export function setLists(notrack: u32, zone: u32, policy: u32, helper: u32, drop
   if (helperPortsAt) noteHelperPorts()
 }
 
+/** Some match is held against every packet. */
+export function hasMatches(): bool {
+  return notracks + zones + drops != 0
+}
+
 /** Some match for helpers does without a destination port. */
 let helpersOnAnyPort: bool = false
 

@@ -57,8 +57,9 @@ import { be16 } from './10-link'
     if (be16(transport + 2) != GRE_PPP) return false
     dport = be16(transport + 6) // the call id; a source key is known only to the PPTP helper
   }
-  if (family == 4) orderIpv4(p, network, sport, dport)
-  else orderIpv6(p, network, sport, dport)
+  const order = family == 4 ? orderIpv4(p, network, sport, dport) : orderIpv6(p, network, sport, dport)
+  p.side = u8(order)
+  p.symmetric = u8(order >> 8)
   return true
 }
 
@@ -75,33 +76,31 @@ function isEnhancedGre(transport: u32, available: u32): bool {
   return u64(load<u32>(at)) << 32 | 0xffff0000
 }
 
-// Random addresses make the order a coin toss: endpoints are stored to a computed place instead of branching.
+// Random addresses make the order a coin toss: endpoints are stored to a computed place instead of branching. Both return
+// the side in the low byte, and whether both endpoints are the same in the next.
 
 // @ts-ignore: decorator
-@inline function orderIpv4(p: Packet, network: u32, sport: u32, dport: u32): void {
+@inline export function orderIpv4(p: Packet, network: u32, sport: u32, dport: u32): u32 {
   const source = u64(load<u32>(network + 12)) << 16 | sport
   const destination = u64(load<u32>(network + 16)) << 16 | dport
   const side = u32(source > destination)
-  p.side = u8(side)
-  p.symmetric = u8(source == destination)
   const to = changetype<u32>(p)
   p.a0 = 0
   p.b0 = 0
   store<u64>(to + 8 + (side << 4), mapped(network + 12))
   store<u64>(to + 8 + ((side ^ 1) << 4), mapped(network + 16))
   storePorts(to, side, sport, dport)
+  return side | u32(source == destination) << 8
 }
 
 // @ts-ignore: decorator
-@inline function orderIpv6(p: Packet, network: u32, sport: u32, dport: u32): void {
+@inline export function orderIpv6(p: Packet, network: u32, sport: u32, dport: u32): u32 {
   const s0 = load<u64>(network + 8)
   const s1 = load<u64>(network + 16)
   const d0 = load<u64>(network + 24)
   const d1 = load<u64>(network + 32)
   const sameAddress = u32(s0 == d0) & u32(s1 == d1)
   const side = u32(s0 > d0) | (u32(s0 == d0) & u32(s1 > d1)) | (sameAddress & u32(sport > dport))
-  p.side = u8(side)
-  p.symmetric = u8(sameAddress & u32(sport == dport))
   const to = changetype<u32>(p)
   const source = to + (side << 4)
   store<u64>(source, s0)
@@ -110,6 +109,7 @@ function isEnhancedGre(transport: u32, available: u32): bool {
   store<u64>(destination, d0)
   store<u64>(destination + 8, d1)
   storePorts(to, side, sport, dport)
+  return side | (sameAddress & u32(sport == dport)) << 8
 }
 
 // @ts-ignore: decorator

@@ -11,7 +11,7 @@ import {
   REASON_NONE, REASON_TRANSPORT_SHORT,
 } from './00-constants'
 import { Packet, PATH_INVALID, PATH_NONE, PATH_TRACK, SWITCH_CHECKSUM, switched } from './01-records'
-import { isRight, pseudoSum, sum } from './12-checksum'
+import { fold, isRight, pseudoSum, sum } from './12-checksum'
 import { makeKey, tupleBytes } from './14-tuple'
 import { readIcmp } from './16-icmp-header'
 import { readTcp } from './17-tcp-header'
@@ -64,20 +64,20 @@ export function transportChecksums(mode: u32): u32 {
  * @param covered bytes that it covers
  * @param pseudo sum of the pseudo header, 0 for none
  */
-// @ts-ignore: decorator
-@inline export function checksumGood(p: Packet, checksums: u32, field: u32, covered: u32, pseudo: u32): bool {
+export function checksumGood(p: Packet, checksums: u32, field: u32, covered: u32, pseudo: u64): bool {
   if (checksums == CHECKSUM_IGNORE || covered > p.transportCaptured) return true
   if (isRight(sum(p.transport, covered, pseudo))) return true
-  if (checksums != CHECKSUM_OFFLOAD) return false
-  // Left to the network card: nothing was filled in, or the pseudo header's sum for the card to go on from.
-  const value: u32 = load<u16>(field)
-  if (value != 0 && (value != pseudo || pseudo == 0)) return false
+  if (checksums != CHECKSUM_OFFLOAD || !isLeftToCard(load<u16>(field), pseudo)) return false
   p.offloaded = 1
   return true
 }
 
+/** A checksum that is wrong was left to the network card: nothing was filled in, or the pseudo header's sum to go on from. */
+export function isLeftToCard(value: u32, pseudo: u64): bool {
+  return value == 0 || (pseudo != 0 && value == fold(pseudo))
+}
+
 /** The pseudo header's sum for a packet's whole transport part; 0 where nobody looks at checksums. */
-// @ts-ignore: decorator
-@inline export function pseudoHeader(p: Packet, protocol: u32, checksums: u32): u32 {
+export function pseudoHeader(p: Packet, protocol: u32, checksums: u32): u64 {
   return checksums == CHECKSUM_IGNORE ? 0 : pseudoSum(p.network, p.ownFamily, protocol, p.transportLength)
 }

@@ -29,7 +29,7 @@ export function readIcmp(p: Packet, checksums: u32): void {
     const exempt = v6 && p.transportCaptured > 0 && isDiscovery(load<u8>(p.transport))
     return exempt ? end(p, PATH_DISCOVERY, REASON_NONE) : end(p, PATH_NONE, REASON_CUT_SHORT)
   }
-  const pseudo = v6 ? pseudoHeader(p, PROTOCOL_ICMPV6, checksums) : 0
+  const pseudo: u64 = v6 ? pseudoHeader(p, PROTOCOL_ICMPV6, checksums) : 0
   if (!checksumGood(p, checksums, p.transport + 2, p.transportLength, pseudo)) return end(p, PATH_ERROR, REASON_ICMP_CHECKSUM)
   const type: u32 = load<u8>(p.transport)
   if (v6) return readIcmpv6(p, type)

@@ -29,7 +29,7 @@ export const KIND_NONE: u32 = 5
  * Kind of a segment by its flags FIN, SYN, RST, ACK, URG (bits 0, 1, 2, 4, 5; PSH, bit 3, is not looked at), with 8
  * added where Linux refuses the combination.
  */
-const KINDS = memory.data<u8>([
+export const KINDS = memory.data<u8>([
   // -      F       S      FS      R      FR      SR     FSR   (and each with PSH)
   13, 10, 0, 8, 4, 12, 12, 12, 13, 10, 0, 8, 4, 12, 12, 12,
   // with ACK
@@ -39,7 +39,7 @@ const KINDS = memory.data<u8>([
   // with ACK and URG: ACK and FIN/ACK
   3, 2, 9, 9, 12, 12, 12, 12, 3, 2, 9, 9, 12, 12, 12, 12,
 ])
-const REFUSED: u8 = 8
+export const REFUSED: u8 = 8
 
 // @ts-ignore: decorator
 @inline export function readTcp(p: Packet, checksums: u32): u8 {

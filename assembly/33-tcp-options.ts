@@ -83,10 +83,17 @@ export function readIgnoredSynOptions(p: Packet, e: Entry): void {
 /** The highest right edge of a segment's SACK blocks, or `ack` where none is higher. */
 // @ts-ignore: decorator
 @inline export function highestSack(p: Packet, ack: u32): u32 {
+  if (!mayHaveSack(p)) return ack
+  const at = p.transport + TCP_HEADER
+  return highestOfBlocks(at, optionsEnd(p), ack)
+}
+
+/** False where there are no options, or nothing but timestamps, as in nearly every segment. */
+// @ts-ignore: decorator
+@inline export function mayHaveSack(p: Packet): bool {
   const at = p.transport + TCP_HEADER
   const length = i32(optionsEnd(p) - at)
-  if (u32(length <= 0) | (u32(length == 12) & u32(load<u32>(at) == ONLY_TIMESTAMPS))) return ack
-  return highestOfBlocks(at, at + length, ack)
+  return !(u32(length <= 0) | (u32(length == 12) & u32(load<u32>(at) == ONLY_TIMESTAMPS)))
 }
 
 function highestOfBlocks(at: u32, end: u32, ack: u32): u32 {

@@ -44,6 +44,13 @@ export function takeChanges(): u16 {
   if (time > clock) clock = time
 }
 
+/** So many packets have passed that changed nothing to tell of, the last of them at `time`. */
+// @ts-ignore: decorator
+@inline export function passPackets(n: u32, time: i64): void {
+  packetNumber += n
+  clock = time
+}
+
 /** Lets time pass without a packet. */
 export function passTime(time: i64): void {
   if (time > clock) clock = time

@@ -14,7 +14,7 @@ import {
 import { packetNumber } from './40-events'
 
 /** Whether the packets of this run are recorded. */
-let recording: bool = false
+export let recording: bool = false
 /** The record of the packet at hand. */
 let current: u32 = 0
 

@@ -38,6 +38,7 @@ import {
   ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord,
 } from './41-record'
 import { historyAfter, historyBefore, historyRefused } from './42-history'
+import { writeColumns } from './43-columns'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
 // @ts-ignore: decorator
@@ -73,7 +74,7 @@ export function classifyOne(p: Packet): void {
 function passElsewhere(p: Packet, index: u32): void {
   startPacket(p.time)
   startRecord(index)
-  writeColumns(p, index, STATE_NONE, 0, REASON_NONE, 0, VERDICT_ELSEWHERE, 0, 0)
+  writeColumns(verdictAt, batchSize, p, index, STATE_NONE, 0, REASON_NONE, 0, VERDICT_ELSEWHERE, 0, 0)
 }
 
 /** A packet with a tuple: finds or makes its entry and lets the protocol decide. */
@@ -421,7 +422,7 @@ function conclude(p: Packet, index: u32, state: u8, reason: u8, flags: u8): void
 function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, flags: u8): void {
   count(COUNTER_STATES + state)
   if (reason) count(COUNTER_REASONS + reason)
-  writeColumns(p, index, state, direction, reason, 0, flags, 0, 0)
+  writeColumns(verdictAt, batchSize, p, index, state, direction, reason, 0, flags, 0, 0)
 }
 
 // @ts-ignore: decorator
@@ -430,52 +431,7 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
   const status: u32 = e.status
   const flags = (status & STATUS_ASSURED ? VERDICT_ASSURED : 0) | (status & STATUS_SEEN_REPLY ? VERDICT_SEEN_REPLY : 0)
   const protocolState: u8 = e.protocol == PROTOCOL_SCTP ? SCTP_STATE_BASE + e.state : e.state
-  writeColumns(p, index, state, u8(direction) + 1, REASON_NONE, protocolState, flags, e.id, f64(e.deadline - now))
-}
-
-/** Row `index` of all columns. Their width is read once: it is in memory, and a store might have changed it. */
-// @ts-ignore: decorator
-@inline function writeColumns(
-  p: Packet, index: u32, state: u8, direction: u8, reason: u8, protocolState: u8, flags: u8, connection: u32, left: f64,
-): void {
-  const columns = verdictAt
-  const n = batchSize
-  store<f64>(columns + VERDICT_TIMEOUT * n + (index << 3), left)
-  const words = columns + (index << 2)
-  store<u32>(words + VERDICT_CONNECTION * n, connection)
-  store<u32>(words + VERDICT_NETWORK * n, p.ownFamily ? p.ownNetwork : 0)
-  store<u32>(words + VERDICT_TRANSPORT * n, p.ownTransport)
-  const bytes = columns + index
-  store<u8>(bytes + VERDICT_STATE * n, state)
-  store<u8>(bytes + VERDICT_DIRECTION * n, direction)
-  store<u8>(bytes + VERDICT_REASON * n, reason)
-  store<u8>(bytes + VERDICT_PROTOCOL_STATE * n, protocolState)
-  store<u8>(bytes + VERDICT_FLAGS * n, flags)
-  store<u8>(bytes + VERDICT_PROTOCOL * n, p.ownProtocol)
-  store<u8>(bytes + VERDICT_FAMILY * n, p.ownFamily)
-}
-
-/** Row `to` of the columns becomes row `from` of others, a shard's: numbers of its connections are 1, 2, 3 … there. */
-// @ts-ignore: decorator
-@inline export function copyVerdict(others: u32, from: u32, to: u32, shard: u32): void {
-  const columns = verdictAt
-  const n = batchSize
-  store<f64>(columns + VERDICT_TIMEOUT * n + (to << 3), load<f64>(others + VERDICT_TIMEOUT * n + (from << 3)))
-  const words = columns + (to << 2)
-  const otherWords = others + (from << 2)
-  const id = load<u32>(otherWords + VERDICT_CONNECTION * n)
-  store<u32>(words + VERDICT_CONNECTION * n, id ? (id - 1) * shards() + shard + 1 : 0)
-  store<u32>(words + VERDICT_NETWORK * n, load<u32>(otherWords + VERDICT_NETWORK * n))
-  store<u32>(words + VERDICT_TRANSPORT * n, load<u32>(otherWords + VERDICT_TRANSPORT * n))
-  const bytes = columns + to
-  const otherBytes = others + from
-  store<u8>(bytes + VERDICT_STATE * n, load<u8>(otherBytes + VERDICT_STATE * n))
-  store<u8>(bytes + VERDICT_DIRECTION * n, load<u8>(otherBytes + VERDICT_DIRECTION * n))
-  store<u8>(bytes + VERDICT_REASON * n, load<u8>(otherBytes + VERDICT_REASON * n))
-  store<u8>(bytes + VERDICT_PROTOCOL_STATE * n, load<u8>(otherBytes + VERDICT_PROTOCOL_STATE * n))
-  store<u8>(bytes + VERDICT_FLAGS * n, load<u8>(otherBytes + VERDICT_FLAGS * n))
-  store<u8>(bytes + VERDICT_PROTOCOL * n, load<u8>(otherBytes + VERDICT_PROTOCOL * n))
-  store<u8>(bytes + VERDICT_FAMILY * n, load<u8>(otherBytes + VERDICT_FAMILY * n))
+  writeColumns(verdictAt, batchSize, p, index, state, u8(direction) + 1, REASON_NONE, protocolState, flags, e.id, f64(e.deadline - now))
 }
 
 /** Adds a flag to row `index`. */

@@ -17,15 +17,17 @@ import {
   accountsAt, batchBytes, batchSize, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
   expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt,
   historiesAt, indexAt, inputAt,
-  LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, nanosecondsAt, notrackAt, offsetAt, Packet,
+  LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, MAX_PACKET, nanosecondsAt, notrackAt, offsetAt, Packet,
   PACKET_SIZE, PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
   secondsAt, settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
-import { isElsewhere, isPlainIpv4, shardOf, shardOfIpv4 } from './09-shard'
+import { timeOf } from './07-time'
+import { readPlain } from './08-plain'
+import { isElsewhere, isPlainIpv4, shardOf, shardOfIpv4, shards } from './09-shard'
 import { readLink } from './10-link'
 import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
 import { readNetwork } from './11-network'
-import { assignByRules, assignZone, isDropped, isExempt, setLists } from './13-match'
+import { assignByRules, assignZone, hasMatches, isDropped, isExempt, setLists } from './13-match'
 import { makeKey } from './14-tuple'
 import { makeCrcTable } from './19-sctp-header'
 import { readTransport, transportChecksums } from './15-transport'
@@ -40,8 +42,10 @@ import {
   clock, forgetEvents, packetNumber, passTime, roomForPacket, roomForSweep, setTelling, tell, waiting,
 } from './40-events'
 import { setRecording } from './41-record'
+import { copyVerdict } from './43-columns'
+import { isSteadyRun, trackSteady } from './48-steady'
 import {
-  classify, classifyOne, copyVerdict, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
+  classify, classifyOne, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
   resume, resumeHeld,
 } from './50-track'
 
@@ -151,16 +155,25 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
   setRecording(recorded)
   inputBase = inputAt - base
   if (!goOn) groupLeft = 0
+  const steady = isSteadyRun()
   while (from < to) {
     if (groupLeft == 0) {
       groupSize = readGroup(from, min(to - from, GROUP))
       suggestGroup(groupSize)
       groupLeft = groupSize
     }
-    for (; groupLeft > 0; groupLeft--, from++) {
+    while (groupLeft > 0) {
+      if (steady) {
+        const n = trackSteady(changetype<u32>(packetAt(groupSize - groupLeft)), changetype<u32>(packetAt(groupSize)), from)
+        groupLeft -= n
+        from += n
+        if (groupLeft == 0) break
+      }
       if (!roomForPacket()) return from
       classify(packetAt(groupSize - groupLeft), from)
       if (handedOver) return from
+      groupLeft--
+      from++
     }
   }
   return from
@@ -351,8 +364,14 @@ export { markHeld }
 function readGroup(from: u32, most: u32): u32 {
   releaseComplete()
   const transportMode = transportChecksums(checksumMode)
+  const plain = shards() == 1 && !hasMatches()
   let n: u32 = 0
-  for (; n < most && stagingHasRoom(); n++) readColumns(packetAt(n), from + n, transportMode)
+  while (n < most) {
+    if (plain) n += readPlain(changetype<u32>(packetAt(n)), from + n, from + most, inputBase, checksumMode, transportMode)
+    if (n == most || !stagingHasRoom()) break
+    readColumns(packetAt(n), from + n, transportMode)
+    n++
+  }
   for (let i: u32 = 0; i < n; i++) {
     const p = packetAt(i)
     if (isLookedUp(p)) p.hash = hashKey(p)
@@ -380,9 +399,6 @@ function leaveElsewhere(p: Packet): void {
   clearPacket(p)
   p.path = PATH_ELSEWHERE
 }
-
-/** More of one packet is not read, whatever way it came: the largest IP packet and its link-layer header. */
-const MAX_PACKET: u32 = 72 * 1024
 
 function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   startReading(p)
@@ -527,24 +543,6 @@ function shardsAt(dealt: u32): u32 {
 
 /** A number for each shard. */
 const ENDS: u32 = 256 * 4
-
-/** The last packet's second, and the same in nanoseconds: most packets share it, and converting costs 2 ns. */
-let lastSecond: f64 = 0
-let lastSecondStart: i64 = 0
-
-/** Nanoseconds since 1970; what lies more than three hundred years away counts as that far away. */
-// @ts-ignore: decorator
-@inline function timeOf(seconds: f64, nanoseconds: u32): i64 {
-  if (seconds != lastSecond) startSecond(seconds)
-  return lastSecondStart + nanoseconds
-}
-
-function startSecond(seconds: f64): void {
-  lastSecond = seconds
-  if (!(seconds > -9e9)) seconds = -9e9
-  if (!(seconds < 9e9)) seconds = 9e9
-  lastSecondStart = i64(seconds) * 1_000_000_000
-}
 
 /** Memory touched ahead; the sum keeps the loads alive. */
 let touched: u32 = 0

@@ -1,0 +1,142 @@
+/**
+ * Plain packets: whole frames of Ethernet with IPv4 without options or IPv6 without extension headers, no fragments, TCP or
+ * UDP, nothing wrong. Most packets of most traffic are such, and are read here in one go. All others are read by the files
+ * from 10 to 19, one layer after the other, which find the same of a plain packet.
+ *
+ * In: rows of the columns. Out: packets with everything known that their headers say, up to the first that is not plain.
+ * Only called where no match wants to see each packet.
+ */
+import { CHECKSUM_IGNORE, CHECKSUM_OFFLOAD, PROTOCOL_TCP, PROTOCOL_UDP } from './00-constants'
+import {
+  lengthAt, linkTypeAt, MAX_PACKET, nanosecondsAt, offsetAt, Packet, PACKET_SIZE, PATH_TRACK, secondsAt, wireLengthAt,
+} from './01-records'
+import { timeOf } from './07-time'
+import { be16, be32 } from './10-link'
+import { isRight, isRightHeader, pseudoSum, sumOf } from './12-checksum'
+import { orderIpv4, orderIpv6 } from './14-tuple'
+import { isLeftToCard } from './15-transport'
+import { KINDS, REFUSED, TCP_HEADER } from './17-tcp-header'
+
+const ETHERNET: u32 = 14
+const IPV4_HEADER: u32 = 20
+const IPV6_HEADER: u32 = 40
+const UDP_HEADER: u32 = 8
+// In the order of memory:
+const ETHERTYPE_IPV4: u32 = 0x0008
+const ETHERTYPE_IPV6: u32 = 0xdd86
+/** More fragments, or an offset. */
+const FRAGMENT: u32 = 0xff3f
+
+/**
+ * Reads the packets of the rows from `from` on.
+ *
+ * @param first where the first one's record is
+ * @param to behind the last row
+ * @param base address of offset 0
+ * @returns how many were plain
+ */
+export function readPlain(first: u32, from: u32, to: u32, base: u32, headerChecksums: u32, checksums: u32): u32 {
+  let at = first
+  for (let i = from; i < to; i++) {
+    const p = changetype<Packet>(at)
+    const frame = base + load<u32>(offsetAt + (i << 2))
+    const length = load<u32>(lengthAt + (i << 2))
+    const wireLength = max(load<u32>(wireLengthAt + (i << 2)), length)
+    if (load<u16>(linkTypeAt + (i << 1)) != 1 || length < ETHERNET + IPV6_HEADER || length > MAX_PACKET) break
+    const type: u32 = load<u16>(frame, 12)
+    if (type == ETHERTYPE_IPV4) {
+      if (!readIpv4(p, frame, length, wireLength, headerChecksums, checksums)) break
+    } else if (type != ETHERTYPE_IPV6 || !readIpv6(p, frame, length, wireLength, checksums)) break
+    p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
+    p.frame = frame
+    p.network = frame + ETHERNET
+    p.length = length
+    p.wireLength = wireLength
+    p.ownNetwork = ETHERNET
+    p.vlan = 0
+    at += PACKET_SIZE
+  }
+  return (at - first) / PACKET_SIZE
+}
+
+// @ts-ignore: decorator
+@inline function readIpv4(p: Packet, frame: u32, length: u32, wireLength: u32, headerChecksums: u32, checksums: u32): bool {
+  const network = frame + ETHERNET
+  const total = be16(network + 2)
+  if (load<u8>(network) != 0x45 || load<u16>(network, 6) & FRAGMENT || total < IPV4_HEADER || total > wireLength - ETHERNET) return false
+  if (headerChecksums != CHECKSUM_IGNORE && !isRightHeader(network)) return false
+  const available = min(length - ETHERNET, total)
+  if (!readTransport(p, network, 4, load<u8>(network, 9), IPV4_HEADER, total, available, checksums)) return false
+  const transport = network + IPV4_HEADER
+  setKey(p, 4, load<u8>(network, 9), orderIpv4(p, network, be16(transport), be16(transport + 2)))
+  return true
+}
+
+// @ts-ignore: decorator
+@inline function readIpv6(p: Packet, frame: u32, length: u32, wireLength: u32, checksums: u32): bool {
+  const network = frame + ETHERNET
+  const payload = be16(network + 4)
+  const total = IPV6_HEADER + payload
+  if (load<u8>(network) >> 4 != 6 || total > wireLength - ETHERNET || load<u8>(network, 8) == 0xff) return false
+  const available = min(length - ETHERNET, total)
+  if (!readTransport(p, network, 6, load<u8>(network, 6), IPV6_HEADER, total, available, checksums)) return false
+  const transport = network + IPV6_HEADER
+  setKey(p, 6, load<u8>(network, 6), orderIpv6(p, network, be16(transport), be16(transport + 2)))
+  return true
+}
+
+// @ts-ignore: decorator
+@inline function readTransport(
+  p: Packet, network: u32, family: u32, protocol: u32, header: u32, total: u32, available: u32, checksums: u32,
+): bool {
+  const at = network + header
+  const length = total - header
+  const captured = available - header
+  let field: u32
+  if (protocol == PROTOCOL_TCP) {
+    if (captured < TCP_HEADER) return false
+    const dataOffset = u32(load<u8>(at, 12) >> 4) << 2
+    const flags = load<u8>(at, 13)
+    const kind = load<u8>(u32(KINDS) + (flags & 0x3f))
+    if (dataOffset < TCP_HEADER || dataOffset > length || kind & REFUSED) return false
+    p.seq = be32(at + 4)
+    p.ack = be32(at + 8)
+    p.window = u16(be16(at + 14))
+    p.kind = kind
+    p.flags = flags
+    p.payload = length - dataOffset
+    field = load<u16>(at, 16)
+  } else {
+    if (protocol != PROTOCOL_UDP || captured < UDP_HEADER) return false
+    const udpLength = be16(at + 4)
+    if (udpLength < UDP_HEADER || udpLength > length) return false
+    field = load<u16>(at, 6)
+    if (field == 0) checksums = CHECKSUM_IGNORE // the sender made none
+  }
+  p.offloaded = 0
+  if (checksums != CHECKSUM_IGNORE && captured >= length) {
+    const pseudo = pseudoSum(network, family, protocol, length)
+    if (!isRight(sumOf(at, length, pseudo))) {
+      if (checksums != CHECKSUM_OFFLOAD || !isLeftToCard(field, pseudo)) return false
+      p.offloaded = 1
+    }
+  }
+  p.networkLength = total
+  p.transport = at
+  p.transportLength = length
+  p.transportCaptured = captured
+  p.ownTransport = ETHERNET + header
+  return true
+}
+
+/** Sets what follows the key's ports, and what is to be done with the packet: eight bytes at once. */
+// @ts-ignore: decorator
+@inline function setKey(p: Packet, family: u32, protocol: u32, order: u32): void {
+  const at = changetype<u32>(p)
+  store<u32>(at, protocol | family << 8, offsetof<Packet>('protocol'))
+  store<u64>(at, u64(PATH_TRACK) | u64(order) << 16 | u64(protocol | family << 8) << 32, offsetof<Packet>('path'))
+}
+if (
+  offsetof<Packet>('zone') != offsetof<Packet>('protocol') + 2 || offsetof<Packet>('side') != offsetof<Packet>('path') + 2 ||
+  offsetof<Packet>('ownFamily') != offsetof<Packet>('path') + 5
+) ERROR('Packet')
