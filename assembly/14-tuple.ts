@@ -48,16 +48,14 @@ import { be16 } from './10-link'
   p.family = u8(family)
   p.zone = 0
   if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6) return icmpKey(p, network, family, transport, protocol)
-  let sport: u32 = 0
-  let dport: u32 = 0
+  let ports: u32 = 0
   if (tupleBytes(protocol)) {
-    sport = be16(transport)
-    dport = be16(transport + 2)
+    ports = bswap<u32>(load<u32>(transport))
   } else if (protocol == PROTOCOL_GRE && isEnhancedGre(transport, available)) {
     if (be16(transport + 2) != GRE_PPP) return false
-    dport = be16(transport + 6) // the call id; a source key is known only to the PPTP helper
+    ports = be16(transport + 6) // the call id; a source key is known only to the PPTP helper
   }
-  const order = family == 4 ? orderIpv4(p, network, sport, dport) : orderIpv6(p, network, sport, dport)
+  const order = family == 4 ? orderIpv4(p, network, ports) : orderIpv6(p, network, ports)
   p.side = u8(order)
   p.symmetric = u8(order >> 8)
   return true
@@ -76,31 +74,32 @@ function isEnhancedGre(transport: u32, available: u32): bool {
   return u64(load<u32>(at)) << 32 | 0xffff0000
 }
 
-// Random addresses make the order a coin toss: endpoints are stored to a computed place instead of branching. Both return
-// the side in the low byte, and whether both endpoints are the same in the next.
+// Random addresses make the order a coin toss: endpoints are stored to a computed place instead of branching. Both take the
+// source port in the upper, the destination port in the lower half of `ports`, and return the side in the low byte, and
+// whether both endpoints are the same in the next.
 
 // @ts-ignore: decorator
-@inline export function orderIpv4(p: Packet, network: u32, sport: u32, dport: u32): u32 {
-  const source = u64(load<u32>(network + 12)) << 16 | sport
-  const destination = u64(load<u32>(network + 16)) << 16 | dport
+@inline export function orderIpv4(p: Packet, network: u32, ports: u32): u32 {
+  const source = u64(load<u32>(network + 12)) << 16 | ports >> 16
+  const destination = u64(load<u32>(network + 16)) << 16 | (ports & 0xffff)
   const side = u32(source > destination)
   const to = changetype<u32>(p)
   p.a0 = 0
   p.b0 = 0
   store<u64>(to + 8 + (side << 4), mapped(network + 12))
   store<u64>(to + 8 + ((side ^ 1) << 4), mapped(network + 16))
-  storePorts(to, side, sport, dport)
+  storePorts(to, side, ports)
   return side | u32(source == destination) << 8
 }
 
 // @ts-ignore: decorator
-@inline export function orderIpv6(p: Packet, network: u32, sport: u32, dport: u32): u32 {
+@inline export function orderIpv6(p: Packet, network: u32, ports: u32): u32 {
   const s0 = load<u64>(network + 8)
   const s1 = load<u64>(network + 16)
   const d0 = load<u64>(network + 24)
   const d1 = load<u64>(network + 32)
   const sameAddress = u32(s0 == d0) & u32(s1 == d1)
-  const side = u32(s0 > d0) | (u32(s0 == d0) & u32(s1 > d1)) | (sameAddress & u32(sport > dport))
+  const side = u32(s0 > d0) | (u32(s0 == d0) & u32(s1 > d1)) | (sameAddress & u32(ports >> 16 > (ports & 0xffff)))
   const to = changetype<u32>(p)
   const source = to + (side << 4)
   store<u64>(source, s0)
@@ -108,14 +107,14 @@ function isEnhancedGre(transport: u32, available: u32): bool {
   const destination = to + ((side ^ 1) << 4)
   store<u64>(destination, d0)
   store<u64>(destination + 8, d1)
-  storePorts(to, side, sport, dport)
-  return side | (sameAddress & u32(sport == dport)) << 8
+  storePorts(to, side, ports)
+  return side | (sameAddress & u32(ports >> 16 == (ports & 0xffff))) << 8
 }
 
+/** A's port is the lower half in memory. */
 // @ts-ignore: decorator
-@inline function storePorts(to: u32, side: u32, sport: u32, dport: u32): void {
-  store<u16>(to + 32 + (side << 1), u16(sport))
-  store<u16>(to + 32 + ((side ^ 1) << 1), u16(dport))
+@inline function storePorts(to: u32, side: u32, ports: u32): void {
+  store<u32>(to, rotl(ports, 16 - (side << 4)), offsetof<Packet>('portA'))
 }
 
 /** ICMP: A is who asks; the identifier and the request's type and code take the place of ports. */

@@ -16,20 +16,26 @@ import { shards } from './09-shard'
 @inline export function writeColumns(
   columns: u32, n: u32, p: Packet, index: u32, state: u8, direction: u8, reason: u8, protocolState: u8, flags: u8, connection: u32, left: f64,
 ): void {
-  store<f64>(columns + VERDICT_TIMEOUT * n + (index << 3), left)
-  const words = columns + (index << 2)
-  store<u32>(words + VERDICT_CONNECTION * n, connection)
-  store<u32>(words + VERDICT_NETWORK * n, p.ownFamily ? p.ownNetwork : 0)
-  store<u32>(words + VERDICT_TRANSPORT * n, p.ownTransport)
-  const bytes = columns + index
-  store<u8>(bytes + VERDICT_STATE * n, state)
-  store<u8>(bytes + VERDICT_DIRECTION * n, direction)
-  store<u8>(bytes + VERDICT_REASON * n, reason)
-  store<u8>(bytes + VERDICT_PROTOCOL_STATE * n, protocolState)
-  store<u8>(bytes + VERDICT_FLAGS * n, flags)
-  store<u8>(bytes + VERDICT_PROTOCOL * n, p.ownProtocol)
-  store<u8>(bytes + VERDICT_FAMILY * n, p.ownFamily)
+  // Each column lies right behind the one before: steps instead of products.
+  store<f64>(columns + (index << 3), left)
+  let at = columns + (n << 3) + (index << 2)
+  store<u32>(at, connection)
+  store<u32>(at += n << 2, p.ownFamily ? p.ownNetwork : 0)
+  store<u32>(at += n << 2, p.ownTransport)
+  at = columns + VERDICT_STATE * n + index
+  store<u8>(at, state)
+  store<u8>(at += n, direction)
+  store<u8>(at += n, reason)
+  store<u8>(at += n, protocolState)
+  store<u8>(at += n, flags)
+  store<u8>(at += n, p.ownProtocol)
+  store<u8>(at + n, p.ownFamily)
 }
+if (
+  VERDICT_TIMEOUT != 0 || VERDICT_CONNECTION != 8 || VERDICT_NETWORK != 12 || VERDICT_TRANSPORT != 16 || VERDICT_DIRECTION != VERDICT_STATE + 1 ||
+  VERDICT_REASON != VERDICT_STATE + 2 || VERDICT_PROTOCOL_STATE != VERDICT_STATE + 3 || VERDICT_FLAGS != VERDICT_STATE + 4 ||
+  VERDICT_PROTOCOL != VERDICT_STATE + 5 || VERDICT_FAMILY != VERDICT_STATE + 6
+) ERROR('verdict columns')
 
 /** Row `to` of the columns becomes row `from` of others, a shard's: numbers of its connections are 1, 2, 3 … there. */
 // @ts-ignore: decorator
