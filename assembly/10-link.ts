@@ -39,8 +39,7 @@ export function missing(p: Packet, needed: u32, otherwise: u8): u8 {
  *
  * @returns REASON_NONE, or why the packet never reaches the tracker
  */
-// @ts-ignore: decorator
-@inline export function readLink(p: Packet, linkType: u32): u8 {
+export function readLink(p: Packet, linkType: u32): u8 {
   if (linkType == 1 && p.length >= 14) { // Ethernet, the common case first
     const type = be16(p.frame + 12)
     if (type == ETHERTYPE_IPV4) return found(p, 14, 4)

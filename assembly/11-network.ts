@@ -45,8 +45,7 @@ function invalid(p: Packet, reason: u8): bool {
 }
 
 /** Reads the IP header. Returns true where the transport header is known. */
-// @ts-ignore: decorator
-@inline export function readNetwork(p: Packet, checksums: u32): bool {
+export function readNetwork(p: Packet, checksums: u32): bool {
   const before = p.network - p.frame
   const captured = p.length - before
   const wire = p.wireLength - before

@@ -42,8 +42,7 @@ import { be16 } from './10-link'
  * @returns false where there is no tuple (enhanced GRE that is not PPTP's) or it has no inverse (ICMP types without an
  * answer)
  */
-// @ts-ignore: decorator
-@inline export function makeKey(p: Packet, network: u32, family: u32, transport: u32, protocol: u32, available: u32): bool {
+export function makeKey(p: Packet, network: u32, family: u32, transport: u32, protocol: u32, available: u32): bool {
   p.protocol = u8(protocol)
   p.family = u8(family)
   p.zone = 0

@@ -24,8 +24,7 @@ export function transportChecksums(mode: u32): u32 {
 }
 
 /** Decides a packet's path. */
-// @ts-ignore: decorator
-@inline export function readTransport(p: Packet, checksums: u32): void {
+export function readTransport(p: Packet, checksums: u32): void {
   const protocol: u32 = p.ownProtocol
   if (protocol == (p.ownFamily == 4 ? PROTOCOL_ICMP : PROTOCOL_ICMPV6)) return readIcmp(p, checksums)
   if (!readKey(p, protocol)) return
@@ -42,8 +41,7 @@ export function transportChecksums(mode: u32): u32 {
 }
 
 /** Makes the key from the packet's own headers; false where that ends its way. */
-// @ts-ignore: decorator
-@inline export function readKey(p: Packet, protocol: u32): bool {
+export function readKey(p: Packet, protocol: u32): bool {
   const needed = tupleBytes(protocol)
   if (p.transportCaptured < needed) {
     const short = p.transportLength < needed

@@ -3,7 +3,7 @@
  * by a file and its rows here. What has no row is generic: addresses and protocol number, one timeout.
  */
 import {
-  ORIGINAL, PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE, REASON_NONE,
+  PROTOCOL_GRE, PROTOCOL_ICMP, PROTOCOL_ICMPV6, PROTOCOL_SCTP, PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UDPLITE, REASON_NONE,
   RESULT_ACCEPT, RULE_PLAIN,
 } from './00-constants'
 import { Entry, Packet, timeout, TIMEOUT_GENERIC, TIMEOUT_ICMP, TIMEOUT_ICMPV6 } from './01-records'
@@ -31,8 +31,7 @@ export function begin(p: Packet, e: Entry, now: i64): u8 {
 }
 
 /** Lets a packet act on its connection; a RESULT_. */
-// @ts-ignore: decorator
-@inline export function update(p: Packet, e: Entry, direction: u32, now: i64): u32 {
+export function update(p: Packet, e: Entry, direction: u32, now: i64): u32 {
   const protocol: u32 = e.protocol
   if (protocol == PROTOCOL_TCP) return updateTcp(p, e, direction, now)
   if (protocol == PROTOCOL_UDP || protocol == PROTOCOL_UDPLITE) return updateUdp(e, now)
@@ -40,11 +39,6 @@ export function begin(p: Packet, e: Entry, now: i64): u8 {
   if (protocol == PROTOCOL_GRE) return updateGre(e)
   recordRule(RULE_PLAIN)
   return RESULT_ACCEPT
-}
-
-/** The same for the packet that opens it, out of line. */
-export function updateFirst(p: Packet, e: Entry, now: i64): u32 {
-  return update(p, e, ORIGINAL, now)
 }
 
 /** The timeout that an accepted packet sets, nanoseconds. */

@@ -32,7 +32,7 @@ import { sweepIfDue } from './22-expiry'
 import {
   applyGreKey, endOrphans, expectations, fulfil, grePairs, helperOf, orphans, setHelper,
 } from './23-expectations'
-import { acceptedTimeout, begin, update, updateFirst } from './37-protocol'
+import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
 import {
   ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord,
@@ -41,8 +41,7 @@ import { historyAfter, historyBefore, historyRefused } from './42-history'
 import { writeColumns } from './43-columns'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
-// @ts-ignore: decorator
-@inline export function classify(p: Packet, index: u32): void {
+export function classify(p: Packet, index: u32): void {
   if (p.path == PATH_ELSEWHERE) return passElsewhere(p, index)
   startPacket(p.time)
   startRecord(index)
@@ -63,11 +62,6 @@ import { writeColumns } from './43-columns'
     case PATH_ERROR: return refuse(p, index, COUNTER_ERROR)
   }
   conclude(p, index, STATE_NONE, p.reason, 0)
-}
-
-/** The same for a packet that comes alone. */
-export function classifyOne(p: Packet): void {
-  classify(p, 0)
 }
 
 /** Another tracker's packet: it is time for all of them alike. Its row says so and nothing else. */
@@ -140,12 +134,7 @@ function open(p: Packet, index: u32, now: i64): void {
     release(e)
     return refuse(p, index, COUNTER_INVALID)
   }
-  settleFirst(p, index, e, now)
-}
-
-/** Out of line: what is inlined is the way of known connections' packets. */
-function settleFirst(p: Packet, index: u32, e: Entry, now: i64): void {
-  settle(p, index, e, ORIGINAL, updateFirst(p, e, now), now)
+  settle(p, index, e, ORIGINAL, update(p, e, ORIGINAL, now), now)
 }
 
 /** A connection that was announced has the helper that its expectation names, others the one that a match gives them. */
@@ -196,8 +185,7 @@ function choosePolicy(p: Packet, e: Entry): void {
 }
 
 /** Acts on what the protocol said of a packet and its entry. */
-// @ts-ignore: decorator
-@inline function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, now: i64): void {
+function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, now: i64): void {
   if (result == RESULT_INVALID) {
     if (e.status & STATUS_CONFIRMED) return refuseKnown(p, index, e)
     release(e)

@@ -45,7 +45,7 @@ import { setRecording } from './41-record'
 import { copyVerdict } from './43-columns'
 import { isSteadyRun, trackSteady } from './48-steady'
 import {
-  classify, classifyOne, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
+  classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
   resume, resumeHeld,
 } from './50-track'
 
@@ -268,7 +268,7 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
   if (isElsewhere(p, linkType)) leaveElsewhere(p)
   else readPacket(p, linkType, transportChecksums(checksumMode))
   if (isLookedUp(p)) p.hash = hashKey(p)
-  classifyOne(p)
+  classify(p, 0)
 }
 
 // One packet among the host's rules: read, shown to the raw table, tracked, shown to the other tables, resumed.
@@ -318,7 +318,7 @@ export function ruledLength(): u32 {
 export function dropBeforeRules(): void {
   setRecording(true)
   packetAt(0).path = PATH_NONE
-  classifyOne(packetAt(0))
+  classify(packetAt(0), 0)
 }
 
 /**
@@ -338,7 +338,7 @@ export function trackForRules(exempt: bool, local: bool, zone: u32, directions: 
     assignByRules(p, zone, directions, policy, helper)
     if (isLookedUp(p)) p.hash = hashKey(p)
   }
-  classifyOne(p)
+  classify(p, 0)
   p.zoneDirections = ZONE_BOTH
 }
 
