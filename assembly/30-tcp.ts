@@ -70,7 +70,7 @@ const TRANSITIONS = memory.data<u8>([
 export let tcpTimeout: i64 = 0
 
 // @ts-ignore: decorator
-@inline function transition(direction: u32, kind: u32, state: u32): u32 {
+@inline export function transition(direction: u32, kind: u32, state: u32): u32 {
   return load<u8>(u32(TRANSITIONS) + direction * (STATES * KINDS) + kind * STATES + state)
 }
 
@@ -172,7 +172,7 @@ export function beginTcp(p: Packet, e: Entry): u8 {
     if (window == WINDOW_IGNORE) return RESULT_IGNORE
     if (window != WINDOW_ACCEPT) return outOfWindow(e, direction, kind, now)
   }
-  return enter(p, e, direction, kind, old, next)
+  return enter(e, direction, kind, old, next)
 }
 
 /** The entry is over and a SYN may take its place: somebody closed it, or the sender of the SYN had reset it. */
@@ -277,7 +277,7 @@ function outOfWindow(e: Entry, direction: u32, kind: u32, now: i64): u32 {
 
 /** The packet is accepted: the new state, its timeout, ASSURED. */
 // @ts-ignore: decorator
-@inline function enter(p: Packet, e: Entry, direction: u32, kind: u32, old: u32, next: u32): u32 {
+@inline export function enter(e: Entry, direction: u32, kind: u32, old: u32, next: u32): u32 {
   e.lastKind = u8(kind)
   e.lastDirection = u8(direction)
   e.state = u8(next)
@@ -285,7 +285,8 @@ function outOfWindow(e: Entry, direction: u32, kind: u32, now: i64): u32 {
     changed(CHANGE_PROTOINFO)
     if (next == FIN_WAIT) tcpSide(e, direction).flags |= CLOSE_INIT
   }
-  let t = stateTimeout(e, kind, next)
+  const flags = tcpSide(e, 0).flags | tcpSide(e, 1).flags
+  let t = stateTimeout(kind, next, flags, e.retransmissions, e.lastWindow)
   if (!(e.status & STATUS_SEEN_REPLY)) {
     if (kind == KIND_RST && e.status & STATUS_CONFIRMED) {
       recordRule(RULE_TCP_RST_ENDS_UNANSWERED)
@@ -305,14 +306,19 @@ function outOfWindow(e: Entry, direction: u32, kind: u32, now: i64): u32 {
   return RESULT_ACCEPT
 }
 
-/** The state's timeout, cut short in this order: repeated segments, a reset, unacknowledged data, a closed window. */
+/**
+ * The state's timeout, cut short in this order: repeated segments, a reset, unacknowledged data, a closed window. Without
+ * branches: whether data is unacknowledged is a toss of a coin.
+ *
+ * @param flags of both sides
+ */
 // @ts-ignore: decorator
-@inline function stateTimeout(e: Entry, kind: u32, next: u32): i64 {
+@inline export function stateTimeout(kind: u32, next: u32, flags: u32, retransmissions: u32, lastWindow: u32): i64 {
   const t = timeout(next)
-  const retrans = timeout(TIMEOUT_TCP_MAX_RETRANS)
-  if (u32(e.retransmissions) >= switched(SWITCH_TCP_MAX_RETRANS) && t > retrans) return retrans
-  if (kind == KIND_RST) return timeout(CLOSE)
-  const unacknowledged = timeout(TIMEOUT_TCP_UNACKNOWLEDGED)
-  if ((tcpSide(e, 0).flags | tcpSide(e, 1).flags) & UNACKNOWLEDGED && t > unacknowledged) return unacknowledged
-  return e.lastWindow == 0 && t > retrans ? retrans : t
+  const longer = i32(t > timeout(TIMEOUT_TCP_MAX_RETRANS))
+  let which = select(TIMEOUT_TCP_MAX_RETRANS, next, i32(lastWindow == 0) & longer)
+  which = select(TIMEOUT_TCP_UNACKNOWLEDGED, which, i32((flags & UNACKNOWLEDGED) != 0) & i32(t > timeout(TIMEOUT_TCP_UNACKNOWLEDGED)))
+  which = select(CLOSE, which, kind == KIND_RST)
+  which = select(TIMEOUT_TCP_MAX_RETRANS, which, i32(retransmissions >= switched(SWITCH_TCP_MAX_RETRANS)) & longer)
+  return timeout(which)
 }

@@ -17,11 +17,11 @@ import {
   RULE_TCP_LIBERAL, RULE_TCP_SEQ_OLD, RULE_TCP_SEQ_OVER, RULE_TCP_SEQ_OVERSHOOT, REASON_NONE,
 } from './00-constants'
 import { Entry, Packet, switched, SWITCH_TCP_BE_LIBERAL, TcpSide, tcpSide } from './01-records'
-import { ACK, KIND_ACK, RST, SYN } from './17-tcp-header'
+import { ACK, KIND_ACK, KIND_FIN, RST, SYN } from './17-tcp-header'
 import { endOf, SYN_RECV, SYN_SENT } from './30-tcp'
 import { after, before } from './31-tcp-sequence'
 import { BE_LIBERAL, MAXACK_SET, SACK_PERM, UNACKNOWLEDGED, WINDOW_SCALE } from './32-tcp-flags'
-import { highestSack, readSynOptions } from './33-tcp-options'
+import { highestSack, mayHaveSack, readSynOptions } from './33-tcp-options'
 import { recordRule, recordWindow } from './41-record'
 
 export const WINDOW_ACCEPT: u32 = 0
@@ -116,7 +116,7 @@ function learn(p: Packet, sender: TcpSide, receiver: TcpSide, end: u32, sack: u3
  * @param received, allowed the receiver's `end`, `maxWindow`
  */
 // @ts-ignore: decorator
-@inline export function judge(
+@inline function judge(
   seq: u32, end: u32, sack: u32, sent: u32, maxEnd: u32, offered: u32, received: u32, allowed: u32,
 ): u8 {
   const receiverSeen = allowed != 0
@@ -153,7 +153,7 @@ function fail(p: Packet, rule: u8, end: u32, sender: TcpSide): u32 {
  * @returns the flags of both sides
  */
 // @ts-ignore: decorator
-@inline export function update(
+@inline function update(
   sender: TcpSide, receiver: TcpSide, sent: u32, maxEnd: u32, offered: u32, received: u32, allowed: u32, end: u32, ack: u32, sack: u32,
   window: u32, flags: u32,
 ): u32 {
@@ -175,6 +175,34 @@ function fail(p: Packet, rule: u8, end: u32, sender: TcpSide): u32 {
   return ownNow | theirs
 }
 
+/** The window check would not simply accept the segment: nothing was written. */
+export const NOT_TAKEN: u32 = 0xffffffff
+
+/**
+ * The window check for an ACK or a FIN of a connection both of whose sides have spoken: what `checkWindow` does where all four
+ * rules hold and there are no SACK blocks, and nothing otherwise.
+ *
+ * @returns the flags of both sides, from bit 8 on how often the same ACK came in a row; or NOT_TAKEN
+ */
+// @ts-ignore: decorator
+@inline export function takeSegment(p: Packet, e: Entry, direction: u32, kind: u32): u32 {
+  const sender = tcpSide(e, direction)
+  const receiver = tcpSide(e, direction ^ 1)
+  if (receiver.flags & SACK_PERM && mayHaveSack(p)) return NOT_TAKEN
+  const seq = p.seq
+  const ack = p.ack
+  const end = seq + p.payload + u32(kind == KIND_FIN)
+  const sent = sender.end
+  const maxEnd = sender.maxEnd
+  const offered = sender.maxWindow
+  const received = receiver.end
+  const allowed = receiver.maxWindow
+  if (offered == 0 || judge(seq, end, ack, sent, maxEnd, offered, received, allowed) != RULE_TCP_IN_WINDOW) return NOT_TAKEN
+  const window = u32(p.window) << sender.scale
+  const flags = update(sender, receiver, sent, maxEnd, offered, received, allowed, end, ack, ack, window, ACK)
+  return kind == KIND_ACK ? flags | noteNumbers(e, direction, seq, ack, end, p.window) << 8 : flags
+}
+
 /**
  * Notes an acknowledging segment's numbers: the same again are counted, since they show that something is repeated in vain.
  * They lie side by side in an entry, which makes two stores of them.
@@ -182,7 +210,7 @@ function fail(p: Packet, rule: u8, end: u32, sender: TcpSide): u32 {
  * @returns how often the same came in a row
  */
 // @ts-ignore: decorator
-@inline export function noteNumbers(e: Entry, direction: u32, seq: u32, ack: u32, end: u32, window: u32): u32 {
+@inline function noteNumbers(e: Entry, direction: u32, seq: u32, ack: u32, end: u32, window: u32): u32 {
   const at = changetype<u32>(e) + offsetof<Entry>('lastSeq')
   const first = u64(seq) | u64(ack) << 32
   const second = u64(end) | u64(window | direction << 24) << 32

@@ -2,6 +2,10 @@
  * The columns of the verdicts: where the core writes what it found, one row a packet.
  */
 import {
+  STATE_ESTABLISHED, STATE_NEW, STATE_RELATED, STATUS_ASSURED, STATUS_EXPECTED, STATUS_SEEN_REPLY, VERDICT_ASSURED,
+  VERDICT_SEEN_REPLY,
+} from './00-constants'
+import {
   batchSize, Packet, verdictAt, VERDICT_CONNECTION, VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK,
   VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE, VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT,
 } from './01-records'
@@ -36,6 +40,25 @@ if (
   VERDICT_REASON != VERDICT_STATE + 2 || VERDICT_PROTOCOL_STATE != VERDICT_STATE + 3 || VERDICT_FLAGS != VERDICT_STATE + 4 ||
   VERDICT_PROTOCOL != VERDICT_STATE + 5 || VERDICT_FAMILY != VERDICT_STATE + 6
 ) ERROR('verdict columns')
+
+/** An entry's status when a packet of it was seen. Without a branch, since directions are a toss of a coin. */
+// @ts-ignore: decorator
+@inline export function statusWith(status: u32, direction: u32): u32 {
+  return status | direction * STATUS_SEEN_REPLY
+}
+
+/** What rules see of a connection's packet. */
+// @ts-ignore: decorator
+@inline export function stateOf(status: u32, direction: u32): u8 {
+  if (statusWith(status, direction) & STATUS_SEEN_REPLY) return STATE_ESTABLISHED
+  return status & STATUS_EXPECTED ? STATE_RELATED : STATE_NEW
+}
+
+/** What a row's flags say of an entry. */
+// @ts-ignore: decorator
+@inline export function verdictFlags(status: u32): u8 {
+  return u8((status & STATUS_ASSURED ? VERDICT_ASSURED : 0) | (status & STATUS_SEEN_REPLY ? VERDICT_SEEN_REPLY : 0))
+}
 
 /** Row `to` of the columns becomes row `from` of others, a shard's: numbers of its connections are 1, 2, 3 … there. */
 // @ts-ignore: decorator

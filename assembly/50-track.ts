@@ -38,7 +38,7 @@ import {
   ENTRY_FOUND, ENTRY_MADE, recordAfter, recordBefore, recordRestarted, recordRule, RESTARTED_REOPENED, startRecord,
 } from './41-record'
 import { historyAfter, historyBefore, historyRefused } from './42-history'
-import { writeColumns } from './43-columns'
+import { stateOf, verdictFlags, writeColumns } from './43-columns'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
 export function classify(p: Packet, index: u32): void {
@@ -191,7 +191,7 @@ function settle(p: Packet, index: u32, e: Entry, direction: u32, result: u32, no
     release(e)
     return refuse(p, index, COUNTER_INVALID)
   }
-  const state = stateOf(e, direction)
+  const state = stateOf(e.status, direction)
   historyAfter(p, e, direction)
   if (result == RESULT_ACCEPT) {
     if (!(e.status & STATUS_FIXED_TIMEOUT)) e.deadline = now + acceptedTimeout(e)
@@ -342,13 +342,6 @@ function dropByRules(p: Packet, index: u32, e: Entry, direction: u32, state: u8,
   writeEntry(p, index, state, e, direction, now)
 }
 
-/** What rules see, before this packet's own reply is noted. */
-// @ts-ignore: decorator
-@inline function stateOf(e: Entry, direction: u32): u8 {
-  if (direction == REPLY || e.status & STATUS_SEEN_REPLY) return STATE_ESTABLISHED
-  return e.status & STATUS_EXPECTED ? STATE_RELATED : STATE_NEW
-}
-
 // @ts-ignore: decorator
 @inline function account(p: Packet, e: Entry, direction: u32): void {
   if (!(e.attached & ATTACHED_ACCOUNT)) return
@@ -416,10 +409,8 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
 // @ts-ignore: decorator
 @inline function writeEntry(p: Packet, index: u32, state: u8, e: Entry, direction: u32, now: i64): void {
   count(COUNTER_STATES + state)
-  const status: u32 = e.status
-  const flags = (status & STATUS_ASSURED ? VERDICT_ASSURED : 0) | (status & STATUS_SEEN_REPLY ? VERDICT_SEEN_REPLY : 0)
   const protocolState: u8 = e.protocol == PROTOCOL_SCTP ? SCTP_STATE_BASE + e.state : e.state
-  writeColumns(verdictAt, batchSize, p, index, state, u8(direction) + 1, REASON_NONE, protocolState, flags, e.id, f64(e.deadline - now))
+  writeColumns(verdictAt, batchSize, p, index, state, u8(direction) + 1, REASON_NONE, protocolState, verdictFlags(e.status), e.id, f64(e.deadline - now))
 }
 
 /** Adds a flag to row `index`. */

@@ -43,7 +43,8 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import { copyVerdict } from './43-columns'
-import { isSteadyRun, trackSteady } from './48-steady'
+import { isPlainRun, maySteady, trackSteady } from './48-steady'
+import { mayGoOn, trackKnown } from './49-known'
 import {
   classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
   resume, resumeHeld,
@@ -155,7 +156,7 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
   setRecording(recorded)
   inputBase = inputAt - base
   if (!goOn) groupLeft = 0
-  const steady = isSteadyRun()
+  const plain = isPlainRun()
   while (from < to) {
     if (groupLeft == 0) {
       groupSize = readGroup(from, min(to - from, GROUP))
@@ -163,20 +164,25 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
       groupLeft = groupSize
     }
     while (groupLeft > 0) {
-      if (steady) {
-        const n = trackSteady(changetype<u32>(packetAt(groupSize - groupLeft)), changetype<u32>(packetAt(groupSize)), from)
-        groupLeft -= n
-        from += n
-        if (groupLeft == 0) break
+      const p = packetAt(groupSize - groupLeft)
+      const n = plain ? goOnWith(p, changetype<u32>(packetAt(groupSize)), from) : 0
+      if (n == 0) {
+        if (!roomForPacket()) return from
+        classify(p, from)
+        if (handedOver) return from
       }
-      if (!roomForPacket()) return from
-      classify(packetAt(groupSize - groupLeft), from)
-      if (handedOver) return from
-      groupLeft--
-      from++
+      groupLeft -= max<u32>(n, 1)
+      from += max<u32>(n, 1)
     }
   }
   return from
+}
+
+/** The short ways: classifies packets from `p` on for as long as one of them does. Returns how many. */
+// @ts-ignore: decorator
+@inline function goOnWith(p: Packet, end: u32, index: u32): u32 {
+  if (maySteady(p)) return trackSteady(changetype<u32>(p), end, index)
+  return mayGoOn(p) ? trackKnown(changetype<u32>(p), end, index) : 0
 }
 
 // A packet that is handed over: what its helper sees.
