@@ -495,6 +495,8 @@ export let nanosecondsAt: u32 = 0
 export let linkTypeAt: u32 = 0
 export let verdictAt: u32 = 0
 export let scratchAt: u32 = 0
+/** An address for each packet of a group: what of memory it will need next. */
+export let neededAt: u32 = 0
 export let recordsAt: u32 = 0
 export let eventsAt: u32 = 0
 export let fragmentsAt: u32 = 0
@@ -592,6 +594,7 @@ export function layOut(
   lifeAt = region(LIFE_SIZE)
   layOutBatch(batch)
   scratchAt = region((GROUP + 1) * PACKET_SIZE) // one more for keys that belong to no packet
+  neededAt = region(GROUP * 4)
   recordsAt = region(u64(batch) * RECORD_SIZE)
   eventsAt = region(EVENTS * EVENT_SIZE)
   fragmentsAt = region(fragmentBytes)

@@ -65,8 +65,7 @@ export let lastId: u32 = 0
 
 /** The entry that a bucket suggests for a hash, 0 for none: a hint that touches no entry. */
 // @ts-ignore: decorator
-@inline export function suggest(hash: u32): u32 {
-  const bucket = bucketOf(hash)
+@inline export function suggest(bucket: u32, hash: u32): u32 {
   const found = places(bucket, hash)
   if (found) return changetype<u32>(entryAt(load<u32>(bucket + SLOTS + (ctz(found) << 2))))
   const chain = load<u32>(bucket, CHAIN)
