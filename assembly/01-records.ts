@@ -201,6 +201,8 @@ export class Entry {
   next: u32
 }
 export const ENTRY_SIZE: u32 = 128
+/** The key, at its beginning. */
+export const KEY_SIZE: u32 = 40
 export const ENTRY_SIDES: u32 = 80
 
 // Bits of `attached`
@@ -715,6 +717,12 @@ export function copyExtras(to: u32, e: Entry): void {
 function copy32(to: u32, from: u32): void {
   v128.store(to, v128.load(from))
   v128.store(to, v128.load(from, 16), 16)
+}
+
+/** Some side array is zeroed for a new connection. */
+// @ts-ignore: decorator
+@inline export function hasExtras(): bool {
+  return (accountsAt | labelsAt | historiesAt) != 0
 }
 
 /** Clears the extras of a new connection. */

@@ -54,10 +54,10 @@ export let lastId: u32 = 0
   return indexAt + (u32(u64(hash) * u64(buckets) >> 32) << 6)
 }
 
-/** Places of a bucket that hold a hash, as bits 0 to 6. */
+/** Places of a bucket that hold a hash, as bits 0 to 6; likewise a slot, at `bucket + SLOTS`. */
 // @ts-ignore: decorator
-@inline function places(bucket: u32, hash: u32): u32 {
-  const wanted = i32x4.splat(i32(hash))
+@inline function places(bucket: u32, value: u32): u32 {
+  const wanted = i32x4.splat(i32(value))
   const low = i32x4.bitmask(i32x4.eq(v128.load(bucket), wanted))
   const high = i32x4.bitmask(i32x4.eq(v128.load(bucket, 16), wanted))
   return u32(low | high << 4) & PLACES_MASK
@@ -237,12 +237,9 @@ export function remove(e: Entry): void {
   count(COUNTER_REMOVED)
   const bucket = bucketOf(e.hash)
   const slot = slotOf(e)
-  for (let place: u32 = 0; place < PLACES; place++) {
-    if (load<u32>(bucket + SLOTS + (place << 2)) != slot) continue
-    pullUp(bucket, place << 2)
-    return release(e)
-  }
-  unchain(bucket, slot)
+  const found = places(bucket + SLOTS, slot)
+  if (found) pullUp(bucket, ctz(found) << 2)
+  else unchain(bucket, slot)
   release(e)
 }
 

@@ -81,22 +81,11 @@ export let tcpTimeout: i64 = 0
   return p.seq + p.payload + ((flags & SYN) >> 1) + (flags & FIN)
 }
 
-/** Fills the entry of a new connection. A SYN opens it; an ACK picks up one that was not seen opening. */
+/** Fills the entry of a new connection, all zeros but for its key. A SYN opens it; an ACK picks up one that was not seen opening. */
 export function beginTcp(p: Packet, e: Entry): u8 {
   const kind: u32 = p.kind
-  e.state = u8(NONE)
-  e.lastSeq = 0
-  e.lastAck = 0
-  e.lastEnd = 0
-  e.lastWindow = 0
   e.lastKind = u8(KIND_NONE)
-  e.lastDirection = 0
-  e.lastScale = 0
-  e.lastFlags = 0
-  e.retransmissions = 0
   const original = tcpSide(e, ORIGINAL)
-  clear(original)
-  clear(tcpSide(e, REPLY))
   if (kind == KIND_SYN) {
     original.end = endOf(p)
     original.maxEnd = original.end

@@ -130,7 +130,6 @@ function transition(direction: u32, type: u32, state: u32): u32 {
 /** Fills the entry of a new association. */
 export function beginSctp(p: Packet, e: Entry): u8 {
   const s = sctpState(e)
-  memory.fill(changetype<usize>(s), 0, offsetof<SctpState>())
   if (has(p, 1 << CHUNK_ABORT | 1 << CHUNK_SHUTDOWN_COMPLETE | 1 << CHUNK_COOKIE_ACK)) return REASON_SCTP_NO_ASSOCIATION
   for (let at = p.transport + SCTP_HEADER; isChunk(p, at); at = nextChunk(at)) {
     const type: u32 = load<u8>(at)

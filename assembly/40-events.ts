@@ -100,7 +100,7 @@ export function tellExpectation(kind: u8, record: u32, master: Entry): void {
 
 export function destroyed(e: Entry): void {
   e.status |= STATUS_DYING
-  tell(EVENT_DESTROY, CHANGE_DESTROY, e)
+  if (telling) tell(EVENT_DESTROY, CHANGE_DESTROY, e)
 }
 
 export function forgetEvents(): void {

@@ -18,7 +18,7 @@ import {
 import {
   ACCOUNT_SIZE, accountOf, accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras,
   count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED, COUNTER_PACKETS,
-  COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, helpedAt, Packet, PATH_DISCOVERY, PATH_ERROR,
+  COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, ENTRY_SIZE, hasExtras, helpedAt, KEY_SIZE, Packet, PATH_DISCOVERY, PATH_ERROR,
   PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges, setPolicy,
   startsAt, SWITCH_ACCT, SWITCH_EVENTS, SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_CONNECTION,
   VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
@@ -160,17 +160,13 @@ function choosePolicy(p: Packet, e: Entry): void {
   v128.store(to, v128.load(key))
   v128.store(to, v128.load(key, 16), 16)
   store<u64>(to, load<u64>(key, 32), 32)
+  const zeros = i64x2.splat(0)
+  for (let at: u32 = KEY_SIZE; at < ENTRY_SIZE - 8; at += 16) v128.store(to + at, zeros)
   e.hash = p.zoneDirections == ZONE_BOTH ? p.hash : hashInZone(p, 0)
-  e.origin = p.side
-  e.status = 0
-  e.state = 0
-  e.mark = 0
-  e.id = 0
   e.next = 0
-  setPendingChanges(e, 0)
-  setPolicy(e, 0)
+  e.origin = p.side
   e.attached = attachments() | p.zoneDirections
-  clearExtras(e)
+  if (hasExtras()) clearExtras(e)
 }
 
 /** What a connection made now comes with. */
