@@ -1,5 +1,5 @@
 /**
- * Plain packets: whole frames of Ethernet with IPv4 without options or IPv6 without extension headers, no fragments, TCP or
+ * Plain packets: IPv4 without options or IPv6 without extension headers in Ethernet, Linux cooked or alone, no fragments, TCP or
  * UDP, nothing wrong. Most packets of most traffic are such, and are read here in one go. All others are read by the files
  * from 10 to 19, one layer after the other, which find the same of a plain packet.
  *
@@ -17,7 +17,6 @@ import { orderIpv4, orderIpv6 } from './14-tuple'
 import { isLeftToCard } from './15-transport'
 import { KINDS, REFUSED, TCP_HEADER } from './17-tcp-header'
 
-const ETHERNET: u32 = 14
 const IPV4_HEADER: u32 = 20
 const IPV6_HEADER: u32 = 40
 const UDP_HEADER: u32 = 8
@@ -42,27 +41,45 @@ export function readPlain(first: u32, from: u32, to: u32, base: u32, headerCheck
     const frame = base + load<u32>(offsetAt + (i << 2))
     const length = load<u32>(lengthAt + (i << 2))
     const wireLength = max(load<u32>(wireLengthAt + (i << 2)), length)
-    if (load<u16>(linkTypeAt + (i << 1)) != 1 || length < ETHERNET + IPV6_HEADER || length > MAX_PACKET) break
-    const type: u32 = load<u16>(frame, 12)
+    const link = linkHeader(load<u16>(linkTypeAt + (i << 1)))
+    if (length < link + IPV6_HEADER || length > MAX_PACKET) break // where there is no link header, it is longer than any packet
+    const network = frame + link
+    const type = link ? u32(load<u16>(network - 2)) : typeOfVersion(load<u8>(network))
+    const captured = length - link
+    const wire = wireLength - link
     if (type == ETHERTYPE_IPV4) {
-      if (!readIpv4(p, frame, length, wireLength, headerChecksums, checksums)) break
-    } else if (type != ETHERTYPE_IPV6 || !readIpv6(p, frame, length, wireLength, checksums)) break
+      if (!readIpv4(p, network, captured, wire, headerChecksums, checksums)) break
+    } else if (type != ETHERTYPE_IPV6 || !readIpv6(p, network, captured, wire, checksums)) break
     p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
-    p.network = frame + ETHERNET
-    p.ownNetwork = ETHERNET
+    p.network = network
+    p.ownNetwork = link
+    p.ownTransport = p.transport - frame
     p.vlan = 0
     at += PACKET_SIZE
   }
   return (at - first) / PACKET_SIZE
 }
 
+const NO_LINK: u32 = MAX_PACKET
+
+/** Bytes of the link-layer header, by LINKTYPE_ number; an ethertype ends it. */
 // @ts-ignore: decorator
-@inline function readIpv4(p: Packet, frame: u32, length: u32, wireLength: u32, headerChecksums: u32, checksums: u32): bool {
-  const network = frame + ETHERNET
+@inline function linkHeader(linkType: u32): u32 {
+  if (linkType == 1) return 14 // ETHERNET
+  return linkType == 101 ? 0 : linkType == 113 ? 16 : NO_LINK // RAW, LINUX_SLL
+}
+
+// @ts-ignore: decorator
+@inline function typeOfVersion(first: u32): u32 {
+  return first >> 4 == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6
+}
+
+// @ts-ignore: decorator
+@inline function readIpv4(p: Packet, network: u32, captured: u32, wire: u32, headerChecksums: u32, checksums: u32): bool {
   const total = be16(network + 2)
-  if (load<u8>(network) != 0x45 || load<u16>(network, 6) & FRAGMENT || total < IPV4_HEADER || total > wireLength - ETHERNET) return false
+  if (load<u8>(network) != 0x45 || load<u16>(network, 6) & FRAGMENT || total < IPV4_HEADER || total > wire) return false
   if (headerChecksums != CHECKSUM_IGNORE && !isRightHeader(network)) return false
-  const available = min(length - ETHERNET, total)
+  const available = min(captured, total)
   const header = swapped(network + IPV4_HEADER)
   if (!readTransport(p, header, network, 4, load<u8>(network, 9), IPV4_HEADER, total, available, checksums)) return false
   const ports = u32(i32x4.extract_lane(header, 3))
@@ -71,12 +88,11 @@ export function readPlain(first: u32, from: u32, to: u32, base: u32, headerCheck
 }
 
 // @ts-ignore: decorator
-@inline function readIpv6(p: Packet, frame: u32, length: u32, wireLength: u32, checksums: u32): bool {
-  const network = frame + ETHERNET
+@inline function readIpv6(p: Packet, network: u32, captured: u32, wire: u32, checksums: u32): bool {
   const payload = be16(network + 4)
   const total = IPV6_HEADER + payload
-  if (load<u8>(network) >> 4 != 6 || total > wireLength - ETHERNET || load<u8>(network, 8) == 0xff) return false
-  const available = min(length - ETHERNET, total)
+  if (load<u8>(network) >> 4 != 6 || total > wire || load<u8>(network, 8) == 0xff) return false
+  const available = min(captured, total)
   const header = swapped(network + IPV6_HEADER)
   if (!readTransport(p, header, network, 6, load<u8>(network, 6), IPV6_HEADER, total, available, checksums)) return false
   const ports = u32(i32x4.extract_lane(header, 3))
@@ -128,7 +144,6 @@ export function readPlain(first: u32, from: u32, to: u32, base: u32, headerCheck
   p.transport = at
   p.transportLength = length
   p.transportCaptured = captured
-  p.ownTransport = ETHERNET + size
   return true
 }
 

@@ -12,7 +12,7 @@ import {
   VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
-  ATTACHED_ACCOUNT, ATTACHED_HELPED, batchSize, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry,
+  ATTACHED_HELPED, batchSize, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry,
   historiesAt, Packet, PACKET_SIZE, PATH_TRACK, verdictAt,
 } from './01-records'
 import { policies } from './13-match'
@@ -25,6 +25,7 @@ import { NOT_TAKEN, takeSegment } from './34-tcp-window'
 import { clock, passPackets, telling } from './40-events'
 import { recording } from './41-record'
 import { writeColumns } from './43-columns'
+import { account } from './44-account'
 
 /** Of the eight bytes from `path` on what says that a packet is looked up, has nothing wrong and two endpoints, and is not dropped. */
 export const PACKET_MASK: u64 = 0xff_00_00_ff_ff_00_ff_ff
@@ -40,9 +41,6 @@ export const ORIGIN_SHIFT: u32 = 24
 if (offsetof<Entry>('state') != offsetof<Entry>('status') + 2 || offsetof<Entry>('origin') != offsetof<Entry>('status') + 3) ERROR('Entry')
 const STEADY: u32 = ESTABLISHED << STATE_SHIFT | STATUS_CONFIRMED | STATUS_SEEN_REPLY | STATUS_ASSURED
 const STEADY_MASK: u32 = 0xff << STATE_SHIFT | STATUS_CONFIRMED | STATUS_SEEN_REPLY | STATUS_ASSURED | STATUS_FIXED_TIMEOUT
-/** Beside other entries nothing is to be looked at. */
-export const BESIDE: u8 = ATTACHED_ACCOUNT | ATTACHED_HELPED
-
 /** Nothing is switched on in the run at hand that looks at every packet. */
 export function isPlainRun(): bool {
   return !recording && !telling && !policies && !historiesAt && !directional
@@ -79,7 +77,7 @@ export function trackSteady(first: u32, end: u32, index: u32): u32 {
     const e = changetype<Entry>(p.candidate)
     if (!changetype<u32>(e) || !sameKey(changetype<u32>(e), at)) break
     const about = aboutEntry(changetype<u32>(e))
-    if ((about & STEADY_MASK) != STEADY || e.attached & BESIDE) break
+    if ((about & STEADY_MASK) != STEADY || e.attached & ATTACHED_HELPED) break
     const time = max(now, p.time)
     if (time >= due || time >= e.deadline) break
     const direction = u32(p.side) ^ about >> ORIGIN_SHIFT
@@ -87,6 +85,7 @@ export function trackSteady(first: u32, end: u32, index: u32): u32 {
     if (taken == NOT_TAKEN) break
     const left = stateTimeout(KIND_ACK, ESTABLISHED, taken, taken >> 8, p.window)
     e.deadline = time + left
+    account(p, e, direction)
     now = time
     offloaded += p.offloaded
     writeColumns(

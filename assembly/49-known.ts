@@ -10,7 +10,7 @@ import {
   PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
 } from './00-constants'
 import {
-  batchSize, count, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry, Packet, PACKET_SIZE,
+  ATTACHED_HELPED, batchSize, count, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry, Packet, PACKET_SIZE,
   PATH_TRACK, verdictAt,
 } from './01-records'
 import { KIND_ACK, KIND_FIN } from './17-tcp-header'
@@ -23,7 +23,8 @@ import { NOT_TAKEN, takeSegment } from './34-tcp-window'
 import { udpTimeout, updateUdp } from './35-udp'
 import { clock, passPackets } from './40-events'
 import { stateOf, statusWith, verdictFlags, writeColumns } from './43-columns'
-import { aboutEntry, BESIDE, ORIGIN_SHIFT, PACKET_MASK, PACKET_TCP, STATE_SHIFT } from './48-steady'
+import { account } from './44-account'
+import { aboutEntry, ORIGIN_SHIFT, PACKET_MASK, PACKET_TCP, STATE_SHIFT } from './48-steady'
 
 const PACKET_UDP: u64 = u64(PATH_TRACK) | u64(PROTOCOL_UDP) << 32
 
@@ -54,7 +55,7 @@ export function trackKnown(first: u32, end: u32, index: u32): u32 {
     const what = load<u64>(at, offsetof<Packet>('path')) & PACKET_MASK
     if ((what != PACKET_TCP && what != PACKET_UDP) || !changetype<u32>(e) || !sameKey(changetype<u32>(e), at)) break
     const about = aboutEntry(changetype<u32>(e))
-    if ((about & (STATUS_CONFIRMED | STATUS_FIXED_TIMEOUT)) != STATUS_CONFIRMED || e.attached & BESIDE) break
+    if ((about & (STATUS_CONFIRMED | STATUS_FIXED_TIMEOUT)) != STATUS_CONFIRMED || e.attached & ATTACHED_HELPED) break
     const time = max(now, p.time)
     if (time >= due || time >= e.deadline) break
     const direction = u32(p.side) ^ about >> ORIGIN_SHIFT
@@ -66,6 +67,7 @@ export function trackKnown(first: u32, end: u32, index: u32): u32 {
     }
     const left = what == PACKET_TCP ? tcpTimeout : udpTimeout
     e.deadline = time + left
+    account(p, e, direction)
     const state = stateOf(about, direction)
     count(COUNTER_STATES + state)
     const status = statusWith(e.status, direction)

@@ -16,7 +16,7 @@ import {
   VERDICT_ASSURED, VERDICT_DROPPED, VERDICT_ELSEWHERE, VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
-  ACCOUNT_SIZE, accountOf, accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras,
+  accountsAt, ATTACHED_ACCOUNT, ATTACHED_EVENTS, ATTACHED_START, batchSize, clearExtras,
   count, COUNTER_DROP, COUNTER_ERROR, COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED, COUNTER_PACKETS,
   COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES, Entry, ENTRY_SIZE, hasExtras, helpedAt, KEY_SIZE, Packet, PATH_DISCOVERY, PATH_ERROR,
   PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_INVALID, PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, setPendingChanges, setPolicy,
@@ -39,6 +39,7 @@ import {
 } from './41-record'
 import { historyAfter, historyBefore, historyRefused } from './42-history'
 import { stateOf, verdictFlags, writeColumns } from './43-columns'
+import { account } from './44-account'
 
 /** Classifies one packet and writes row `index` of the verdicts. */
 export function classify(p: Packet, index: u32): void {
@@ -336,14 +337,6 @@ function dropByRules(p: Packet, index: u32, e: Entry, direction: u32, state: u8,
   setPendingChanges(e, pendingChanges(e) | takeChanges())
   recordAfter(e)
   writeEntry(p, index, state, e, direction, now)
-}
-
-// @ts-ignore: decorator
-@inline function account(p: Packet, e: Entry, direction: u32): void {
-  if (!(e.attached & ATTACHED_ACCOUNT)) return
-  const at = changetype<u32>(accountOf(e)) + direction * (ACCOUNT_SIZE / 2)
-  store<u64>(at, load<u64>(at) + 1)
-  store<u64>(at, load<u64>(at, 8) + p.networkLength, 8)
 }
 
 /** An ICMP error: related to the connection of the packet it quotes; nothing about that connection changes. */

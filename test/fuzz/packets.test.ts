@@ -7,10 +7,10 @@
  * Every failure names the seed and the packet.
  */
 import {
-  createTracker, packetBatch, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED,
-  type Connection, type Tracker, type TrackerOptions, type VerdictBatch,
+  createTracker, packetBatch, type Connection, type Tracker, type TrackerOptions, type VerdictBatch,
 } from 'conntrack-wasm'
 import { describe, expect, test } from 'vitest'
+import { differingField } from '../support/batched.js'
 import { flood, mixed, occupied, wrap, type Frame, type Source } from '../support/frame-sources.js'
 import { PacketGenerator } from '../support/generator.js'
 import { Random } from '../support/random.js'
@@ -115,9 +115,6 @@ describe(`SEED=${SEED} PACKETS=${PACKETS}`, () => {
   }, MINUTES)
 
   test('packet by packet through track() the verdicts are those of a batch', () => {
-    const VERDICT = [
-      'state', 'direction', 'reason', 'connection', 'dropped', 'tcpState', 'sctpState', 'assured', 'timeoutMs',
-    ] as const
     const tracker = createTracker({ hashSeed: SEED, checksum: 'verify', maxConnections: 64 })
     const batched = createTracker({ hashSeed: SEED, checksum: 'verify', maxConnections: 64 })
     let from = 0
@@ -125,10 +122,9 @@ describe(`SEED=${SEED} PACKETS=${PACKETS}`, () => {
       const verdicts = feed(batched, frames, from)
       frames.forEach(({ data, time, linkType, originalLength }, i) => {
         const verdict = tracker.track(data, { time, linkType, originalLength })
-        const expected = objectOf(verdicts, i)
-        const different = VERDICT.find(field => verdict[field] !== expected[field])
+        const different = differingField(verdict, verdicts, i)
         if (different || verdict.packet !== from + i + 1) {
-          throw new Error(`${where(from + i)}: ${different} is ${verdict[different ?? 'state']} from track`)
+          throw new Error(`${where(from + i)}: ${different} is ${verdict[(different ?? 'state') as 'state']} from track`)
         }
       })
       from += frames.length
@@ -150,15 +146,3 @@ describe(`SEED=${SEED} PACKETS=${PACKETS}`, () => {
     expect(plain.statistics().states.ESTABLISHED).toBeGreaterThan(PACKETS / 80)
   }, MINUTES)
 })
-
-/** Verdict `i` of a batch in the words of `track`. */
-function objectOf(verdicts: VerdictBatch, i: number) {
-  const connection = verdicts.connection[i] || null
-  return {
-    state: STATES[verdicts.state[i]], direction: ([null, 'original', 'reply'] as const)[verdicts.direction[i]],
-    reason: REASONS[verdicts.reason[i]], connection, dropped: (verdicts.flags[i] & VERDICT_DROPPED) !== 0,
-    tcpState: tcpStateName(verdicts.protocolState[i]), sctpState: sctpStateName(verdicts.protocolState[i]),
-    assured: connection ? (verdicts.flags[i] & VERDICT_ASSURED) !== 0 : null,
-    timeoutMs: connection ? Math.floor(verdicts.timeoutNs[i] / 1e6) : null,
-  }
-}

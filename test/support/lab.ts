@@ -1,8 +1,9 @@
 /** Captures of the lab network: what the tracker says of each frame against the state that the kernel gave it. */
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import type { createTracker as CreateTracker, Helper, Tracker } from 'conntrack-wasm'
+import type { createTracker as CreateTracker, Helper, Tracker, Verdict } from 'conntrack-wasm'
 import { expectationEventLine } from 'conntrack-wasm/format'
+import { differencesInBatches, type TimedPacket } from './batched.js'
 import { TICK_MS } from './compare.js'
 import type { Frame } from './frames.js'
 
@@ -89,7 +90,10 @@ export function compareStates(
   createTracker: typeof CreateTracker, frames: readonly Frame[], states: readonly FrameState[], unchecked: boolean,
   helpers: readonly Helper[] = [],
 ): LabAgreement {
-  const tracker = createTracker({ sysctl: { checksum: unchecked ? 0 : 1 }, helpers })
+  const make = () => createTracker({ sysctl: { checksum: unchecked ? 0 : 1 }, helpers, hashSeed: 1 })
+  const tracker = make()
+  const packets: TimedPacket[] = []
+  const verdicts: Verdict[] = []
   const expectations = toldExpectations(tracker)
   const isCut = frames.some(({ bytes, wireLength }) => bytes.length < wireLength)
   const differences: string[] = []
@@ -99,6 +103,8 @@ export function compareStates(
   if (frames.length !== states.length) differences.push(`${frames.length} packets read, ${states.length} recorded`)
   frames.forEach(({ bytes, time, linkType, wireLength, packet }, i) => {
     const verdict = tracker.track(bytes, { time, linkType, originalLength: wireLength })
+    packets.push({ data: bytes, time, linkType, originalLength: wireLength })
+    verdicts.push(verdict)
     const { state, direction } = states[i]
     if (state === '-') return
     if (!packet) {
@@ -116,5 +122,6 @@ export function compareStates(
     const kernels = `${state} ${direction}`
     if (ours !== kernels) differences.push(`packet ${i + 1}: ${ours} (${verdict.reason}), kernel ${kernels}`)
   })
+  differences.push(...differencesInBatches(packets, verdicts, tracker, make()))
   return { compared, related, left, differences, expectations, isCut }
 }

@@ -1,5 +1,6 @@
 /** A recording of the kernel against the tracker, packet by packet. */
 import type { Connection, createTracker as CreateTracker, PacketMatch, Verdict, ZoneRule } from 'conntrack-wasm'
+import { differencesInBatches, type TimedPacket } from './batched.js'
 import { differences, entryOf, isAskable } from './compare.js'
 import type { Frame } from './frames.js'
 import type { GoldenPacket, Recording } from './golden.js'
@@ -53,10 +54,13 @@ export function replay(
   createTracker: typeof CreateTracker, recording: Recording, frames: readonly Frame[], witness: Witness = () => {},
 ): Agreement {
   const { helpers, notrack, zones, drops } = recording.options
-  const tracker = createTracker({
+  const make = () => createTracker({
     sysctl: settingsOf(recording), helpers: helpersOf(helpers), notrack: notrack.map(matchOf), zone: zones.map(zoneOf),
-    drop: drops.map(matchOf),
+    drop: drops.map(matchOf), hashSeed: 1,
   })
+  const tracker = make()
+  const packets: TimedPacket[] = []
+  const verdicts: Verdict[] = []
   const found: string[] = []
   const findings: Finding[] = []
   let compared = 0
@@ -65,7 +69,10 @@ export function replay(
   for (const [i, golden] of recording.packets.entries()) {
     const { bytes, linkType, wireLength, packet } = frames[golden.index]
     if (golden.verdict === 'skipped') continue
-    const verdict = tracker.track(bytes, { time: BigInt(golden.ts), linkType, originalLength: wireLength })
+    const time = BigInt(golden.ts)
+    const verdict = tracker.track(bytes, { time, linkType, originalLength: wireLength })
+    packets.push({ data: bytes, time, linkType, originalLength: wireLength })
+    verdicts.push(verdict)
     compared++
     witness(verdict, golden, frames[golden.index])
     // Of a packet without an entry the oracle asks for that of its tuple in its zone, which the tracker does not tell.
@@ -77,6 +84,7 @@ export function replay(
     if (different.length > 0) findings.push({ golden, verdict, differences: different })
     found.push(...different.map(text => `packet ${golden.index + 1} (${golden.verdict}): ${text}`))
   }
+  found.push(...differencesInBatches(packets, verdicts, tracker, make()))
   return { compared, differing: findings.length, differences: found, findings }
 }
 
