@@ -37,7 +37,7 @@ export interface Measured {
   readonly comparedWith: string
 }
 
-/** Slices before the first that is timed: verdicts are compared, code gets warm. */
+/** Slices at least before the first that is timed: verdicts are compared, code gets warm. */
 const CHECKED_SLICES = 4
 
 /** A lane at work: its candidates, its slices, and nanoseconds a packet slice by slice. */
@@ -65,9 +65,15 @@ async function start(loaded: Loaded, row: Row, lane: Lane): Promise<Running> {
     for (const slice of slicesOf(piece)) await check(all, slice)
   }
   const source = new Slices(lane.make())
-  for (let i = 0; i < CHECKED_SLICES; i += 1) await check(all, source.next())
+  for (let i = 0; i < untimed(lane, source); i += 1) await check(all, source.next())
   return { lane, all, source, samples: new Map(all.map(({ name }) => [name, []])) }
 }
+
+/**
+ * Where connections come and go, the first pass is not timed: it touches memory for the first time, and what the system does
+ * then to back it took as long as tracking.
+ */
+const untimed = (lane: Lane, source: Slices) => (lane.established > 0 ? CHECKED_SLICES : source.inPass)
 
 /** All candidates must give the first one's verdicts. */
 async function check(all: readonly Candidate[], slice: Slice): Promise<void> {

@@ -24,6 +24,11 @@ export class Slices {
 
   constructor(readonly traffic: Traffic) {}
 
+  /** Slices of one pass. */
+  get inPass(): number {
+    return Math.ceil(this.traffic.batches.length / SLICE_BATCHES)
+  }
+
   next(): Slice {
     if (this.#at >= this.traffic.batches.length) {
       this.traffic.nextPass()

@@ -937,6 +937,36 @@ INLINE void classify(struct packet *p, u32 i)
   write_row(p, i, p->path == PATH_INVALID ? STATE_INVALID : STATE_NONE, p->reason, 0, 0);
 }
 
+/*
+ * The steady state, as the core has it (48-steady.ts): an acknowledging segment of an established connection within its
+ * windows, without SACK blocks. False, with nothing written, where the packet is anything else.
+ */
+INLINE bool track_steady(const struct packet *p, u32 i)
+{
+  struct entry *e = p->candidate;
+  if (p->path != PATH_TRACK || p->reason || p->symmetric || p->key.protocol != TCP || p->kind != KIND_ACK || !e) return false;
+  const u32 known = SEEN_REPLY | ASSURED | CONFIRMED;
+  i64 now = p->time > now_ ? p->time : now_;
+  if (!same_key(e, &p->key) || (e->status & known) != known || e->state != ESTABLISHED) return false;
+  if (now >= due_at || now >= e->deadline) return false;
+  u32 direction = p->side ^ e->origin;
+  struct side *sender = e->sides + direction, *receiver = e->sides + (direction ^ 1);
+  const u8 *options = p->transport + 20;
+  i64 length = options_end(p) - options;
+  if (receiver->flags & SACK_PERM && length != 0 && !(length == 12 && load32(options) == 0x0a080101)) return false;
+  u32 end = p->seq + p->payload, ack = p->ack;
+  if (sender->max_window == 0 || judge(p->seq, end, ack, sender, receiver) != IN_WINDOW) return false;
+  move_window(sender, receiver, end, ack, ack, (u32)p->window << sender->scale, ACK);
+  count_repetition(p, e, direction, ack, end);
+  e->last_kind = KIND_ACK;
+  now_ = now;
+  e->deadline = now + state_timeout(e, KIND_ACK, ESTABLISHED);
+  count_packets++;
+  count_protocols[TCP]++;
+  write_entry(p, i, STATE_ESTABLISHED, e, direction);
+  return true;
+}
+
 /* One group: every stage for all of its packets, so that their memory is under way together. */
 static void track_group(u32 from, u32 n)
 {
@@ -953,7 +983,9 @@ static void track_group(u32 from, u32 n)
     __builtin_prefetch(e);
     __builtin_prefetch((u8 *)e + 64);
   }
-  for (u32 i = 0; i < n; i++) classify(group + i, from + i);
+  for (u32 i = 0; i < n; i++) {
+    if (!track_steady(group + i, from + i)) classify(group + i, from + i);
+  }
 }
 
 static void track_all(void)
