@@ -42,7 +42,7 @@ export function readPlain(first: u32, from: u32, to: u32, base: u32, headerCheck
     const length = load<u32>(lengthAt + (i << 2))
     const wireLength = max(load<u32>(wireLengthAt + (i << 2)), length)
     const link = linkHeader(load<u16>(linkTypeAt + (i << 1)))
-    if (length < link + IPV6_HEADER || length > MAX_PACKET) break // where there is no link header, it is longer than any packet
+    if (length < link + IPV4_HEADER || length > MAX_PACKET) break // where there is no link header, it is longer than any packet
     const network = frame + link
     const type = link ? u32(load<u16>(network - 2)) : typeOfVersion(load<u8>(network))
     const captured = length - link
@@ -89,6 +89,7 @@ const NO_LINK: u32 = MAX_PACKET
 
 // @ts-ignore: decorator
 @inline function readIpv6(p: Packet, network: u32, captured: u32, wire: u32, checksums: u32): bool {
+  if (captured < IPV6_HEADER) return false
   const payload = be16(network + 4)
   const total = IPV6_HEADER + payload
   if (load<u8>(network) >> 4 != 6 || total > wire || load<u8>(network, 8) == 0xff) return false

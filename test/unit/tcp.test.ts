@@ -8,20 +8,26 @@
  * own lets time pass. What is expected is written from chapter 3 of the specification (sections in the names).
  */
 import { describe, expect, test } from 'vitest'
-import { createTracker, TCP_STATES, type Connection, type Tracker, type TrackerOptions } from '../../src/index.js'
+import { createTracker, packetBatch, TCP_STATES, type Connection, type Tracker, type TrackerOptions } from '../../src/index.js'
+import { differingField } from '../support/batched.js'
 import { tcp, type Endpoints } from '../support/build.js'
 
 const CLIENT: Endpoints = { src: '10.0.0.1', dst: '10.0.0.2', sport: 1000, dport: 80 }
 const SERVER: Endpoints = { src: '10.0.0.2', dst: '10.0.0.1', sport: 80, dport: 1000 }
 const START = 1_700_000_000_000_000_000n
 
-/** A connection's packets, row by row, each held against what its row says. */
+/**
+ * A connection's packets, row by row, each held against what its row says; a second tracker gets them in batches of one, which
+ * go a short way through the core where there is one.
+ */
 class Play {
   readonly tracker: Tracker
+  readonly #batched: Tracker
   #time = START
 
   constructor(options: TrackerOptions = {}) {
     this.tracker = createTracker({ maxConnections: 64, hashSeed: 1, ...options })
+    this.#batched = createTracker({ maxConnections: 64, hashSeed: 1, ...options })
   }
 
   rows(text: string): this {
@@ -40,8 +46,12 @@ class Play {
       flags: flags === '-' ? '' : flags, seq: Number(seq), ack: Number(ack), window: Number(window),
       payload: Number(length), options: [...Buffer.from(options, 'hex')],
     })
-    const { state, reason } = this.tracker.track(bytes, { time: this.#time })
+    const verdict = this.tracker.track(bytes, { time: this.#time })
+    const { state, reason } = verdict
     const entry = this.entry
+    const batch = this.#batched.trackBatch(packetBatch([{ data: bytes, time: this.#time }]))
+    expect(differingField(verdict, batch, 0), `${line}, in a batch`).toBeNull()
+    expect(entryOf(this.#batched), `${line}, in a batch`).toEqual(entry)
     const seconds = entry === null ? '-' : Math.floor(entry.timeoutMs / 1000)
     const got = [state, entry?.tcpState ?? '-', seconds, ...reason ? [reason] : []].join(' ')
     expect(got, line).toBe(expected.filter(word => !word.startsWith('options=')).join(' '))
@@ -49,7 +59,7 @@ class Play {
 
   /** The entry between the two, whoever opened it. */
   get entry(): Connection | null {
-    return this.tracker.find({ protocol: 'tcp', ...CLIENT })
+    return entryOf(this.tracker)
   }
 
   get live(): Connection {
@@ -64,6 +74,8 @@ class Play {
     return tcp[direction]
   }
 }
+
+const entryOf = (tracker: Tracker) => tracker.find({ protocol: 'tcp', ...CLIENT })
 
 const play = (rows: string, options: TrackerOptions = {}) => new Play(options).rows(rows)
 
@@ -283,6 +295,14 @@ describe('3.4 the first packet', () => {
       A 1000       2000       1000 0  > → NEW         ESTABLISHED 300
       A 2000       1000       1000 0  < → ESTABLISHED ESTABLISHED 300
       A 4000000000 3000000000 1000 10 > → ESTABLISHED ESTABLISHED 432000`)
+  })
+
+  test('a side whose only packet so far was ignored is learned from its next one, wherever its numbers are', () => {
+    const reply = play(`
+      A  101        501 1000 0 > → NEW         ESTABLISHED 300
+      SA 4294967039 101 1000 0 < → ESTABLISHED ESTABLISHED 300
+      A  4294967040 101 1000 0 < → ESTABLISHED ESTABLISHED 432000`).side('reply')
+    expect(reply).toMatchObject({ end: 4294967040, maxWindow: 1000, maxAck: 101 })
   })
 
   test('tcp_loose=0: an ACK opens nothing', () => {
