@@ -549,8 +549,6 @@ export const VERDICT_FLAGS: u32 = 24
 export const VERDICT_PROTOCOL: u32 = 25
 export const VERDICT_FAMILY: u32 = 26
 const VERDICT_WIDTH: u32 = 27
-/** Of the columns in: offset, length, wire length, seconds, nanoseconds, link type. */
-const COLUMNS_WIDTH: u32 = 26
 
 let cursor: u64 = 0
 
@@ -622,15 +620,20 @@ function layOutBatch(batch: u32): void {
   verdictAt = region(batch * VERDICT_WIDTH)
 }
 
-/** From now on a batch's columns and verdicts are those that lie at `at`. */
+/** What a pool's worker has of a batch that lies elsewhere: a byte for each row, and its own rows and their times. */
+export let shardsAt: u32 = 0
+export let rowsAt: u32 = 0
+export let timesAt: u32 = 0
+
+/** From now on a batch's columns and verdicts are those that lie at `at`; where its own would be there is room for lists. */
 export function useBatchAt(at: u32): void {
+  if (!rowsAt) {
+    rowsAt = offsetAt
+    timesAt = secondsAt
+  }
   cursor = at
   layOutBatch(batchSize)
-}
-
-/** Bytes of a batch's columns and verdicts. */
-export function batchBytes(): u32 {
-  return batchSize * (COLUMNS_WIDTH + VERDICT_WIDTH)
+  shardsAt = u32(cursor)
 }
 
 /** One record of `size` bytes for every entry, if it is wanted; 0 where not. */

@@ -24,7 +24,6 @@ import {
   VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK, VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE,
   RULED, VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT, verdictAt, ZONE_BOTH,
 } from './01-records'
-import { shards } from './09-shard'
 import { helperFor, policies, policyFor } from './13-match'
 import { hashInZone, hashKey } from './20-hash'
 import { allocate, find, insert, isTaken, release, remove } from './21-table'
@@ -453,29 +452,6 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
   store<u8>(bytes + VERDICT_FLAGS * n, flags)
   store<u8>(bytes + VERDICT_PROTOCOL * n, p.ownProtocol)
   store<u8>(bytes + VERDICT_FAMILY * n, p.ownFamily)
-}
-
-/** Row `to` of the columns becomes row `from` of others, a shard's: numbers of its connections are 1, 2, 3 … there. */
-// @ts-ignore: decorator
-@inline export function copyVerdict(others: u32, from: u32, to: u32, shard: u32): void {
-  const columns = verdictAt
-  const n = batchSize
-  store<f64>(columns + VERDICT_TIMEOUT * n + (to << 3), load<f64>(others + VERDICT_TIMEOUT * n + (from << 3)))
-  const words = columns + (to << 2)
-  const otherWords = others + (from << 2)
-  const id = load<u32>(otherWords + VERDICT_CONNECTION * n)
-  store<u32>(words + VERDICT_CONNECTION * n, id ? (id - 1) * shards() + shard + 1 : 0)
-  store<u32>(words + VERDICT_NETWORK * n, load<u32>(otherWords + VERDICT_NETWORK * n))
-  store<u32>(words + VERDICT_TRANSPORT * n, load<u32>(otherWords + VERDICT_TRANSPORT * n))
-  const bytes = columns + to
-  const otherBytes = others + from
-  store<u8>(bytes + VERDICT_STATE * n, load<u8>(otherBytes + VERDICT_STATE * n))
-  store<u8>(bytes + VERDICT_DIRECTION * n, load<u8>(otherBytes + VERDICT_DIRECTION * n))
-  store<u8>(bytes + VERDICT_REASON * n, load<u8>(otherBytes + VERDICT_REASON * n))
-  store<u8>(bytes + VERDICT_PROTOCOL_STATE * n, load<u8>(otherBytes + VERDICT_PROTOCOL_STATE * n))
-  store<u8>(bytes + VERDICT_FLAGS * n, load<u8>(otherBytes + VERDICT_FLAGS * n))
-  store<u8>(bytes + VERDICT_PROTOCOL * n, load<u8>(otherBytes + VERDICT_PROTOCOL * n))
-  store<u8>(bytes + VERDICT_FAMILY * n, load<u8>(otherBytes + VERDICT_FAMILY * n))
 }
 
 /** Adds a flag to row `index`. */

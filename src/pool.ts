@@ -1,12 +1,15 @@
 /**
- * `conntrack-wasm/pool`: a tracker on several cores. All workers see all packets; each tracks those of its hosts (see
- * {@link Shard}), so that no packet needs two of them and the order of packets is kept where it matters.
+ * `conntrack-wasm/pool`: a tracker on several cores. Packets are shared out by their hosts (see {@link Shard}), so that no
+ * packet needs two workers and the order of packets is kept where it matters.
  */
 import type { PacketBatch } from './batch.js'
 import { ConntrackError, type ConntrackErrorCode } from './errors.js'
-import type { Piece } from './border.js'
-import { Dealer } from './pool/dealer.js'
-import { copyRows, layOut, sizeOf, type Answer, type PoolExpectation, type PoolTrackerOptions, type Request } from './pool/protocol.js'
+import { VERDICT_COLUMNS, type Piece } from './border.js'
+import { cut } from './pool/place.js'
+import { Places } from './pool/places.js'
+import {
+  batchIn, verdictsIn, type Answer, type PoolExpectation, type PoolTrackerOptions, type Request, type TrackedCopy,
+} from './pool/protocol.js'
 import { startThread, type Thread, type WebWorker } from './pool/thread.js'
 import { checkBatch } from './tracker.js'
 import type { Connection, Statistics, VerdictBatch } from './types.js'
@@ -63,14 +66,6 @@ interface Waiting {
   readonly reject: (error: ConntrackError) => void
 }
 
-/** A worker's rows of a batch that was dealt to `at`, its bytes to `input`. */
-interface Part {
-  readonly at: number
-  readonly input: number
-  readonly from: number
-  readonly to: number
-}
-
 /** A worker and the answers that are awaited from it. */
 class Member {
   readonly #waiting = new Map<number, Waiting>()
@@ -78,8 +73,8 @@ class Member {
   #failure: ConntrackError | null = null
   #lastId = 0
 
-  constructor(make: (() => WebWorker) | undefined) {
-    const failed = (why: string) => this.fail(new ConntrackError('worker-failed', `a worker of the pool has failed: ${why}`))
+  constructor(make: (() => WebWorker) | undefined, fail: (error: ConntrackError) => void) {
+    const failed = (why: string) => fail(new ConntrackError('worker-failed', `a worker of the pool has failed: ${why}`))
     this.#thread = startThread(make, { answered: answer => this.#answered(answer), failed })
     this.#thread.catch(error => failed(String(error)))
   }
@@ -102,15 +97,11 @@ class Member {
     else waiting?.resolve(result)
   }
 
-  /** No answer will come any more. */
-  fail(error: ConntrackError): void {
+  /** Ends the worker: no answer will come any more. */
+  end(error: ConntrackError): void {
     this.#failure ??= error
     for (const { reject } of this.#waiting.values()) reject(this.#failure)
     this.#waiting.clear()
-  }
-
-  end(): void {
-    this.fail(new ConntrackError('closed', 'the pool is closed'))
     void this.#thread.then(thread => thread.end(), () => {})
   }
 }
@@ -118,18 +109,18 @@ class Member {
 /** A tracker on several cores; every answer is a promise, and answers come in the order of the questions. */
 export class TrackerPool implements AsyncDisposable {
   readonly #members: readonly Member[]
-  readonly #dealer: Dealer
+  readonly #places = new Places()
   readonly #ready: Promise<unknown>
   #closed = false
 
   /** Use `createTrackerPool`. */
   constructor(options: PoolOptions) {
     const { workers, helpers, tracker, seed } = checkOptions(options)
-    this.#dealer = new Dealer(workers, seed)
-    const { shared } = this.#dealer
-    this.#members = Array.from({ length: workers }, () => new Member(options.worker))
+    const { shared, addresses: places } = this.#places
+    // Others wait for what a worker was about to do: none goes on without it.
+    this.#members = Array.from({ length: workers }, () => new Member(options.worker, error => this.#end(error)))
     this.#ready = Promise.all(this.#members.map((member, index) => member.ask(id => ({
-      kind: 'make', id, index, of: workers, helpers, options: { ...tracker, hashSeed: seed }, shared,
+      kind: 'make', id, shard: { index, of: workers, seed }, helpers, options: { ...tracker, hashSeed: seed }, shared, places,
     }))))
     this.#ready.catch(() => {}) // it is told by the calls
   }
@@ -144,96 +135,107 @@ export class TrackerPool implements AsyncDisposable {
   async trackBatch(batch: PacketBatch): Promise<VerdictBatch> {
     this.#open()
     checkBatch(batch, Infinity)
-    const pieces = this.#dealer.cut(batch)
+    const pieces = cut(batch)
+    if (!pieces) throw invalid('a packet of the batch lies outside of its data')
     const verdicts = emptyVerdicts(batch.count)
-    const kept = this.#dealer.has(pieces.length) ? batch : copyOf(batch)
-    await Promise.all([this.#ready, ...pieces.map(piece => this.#inTurn(slot => this.#track(kept, piece, slot, verdicts)))])
+    const kept = this.#places.has(pieces.length) ? batch : copyOf(batch)
+    await Promise.all([this.#ready, ...pieces.map(piece => this.#inTurn(place => this.#track(kept, piece, place, verdicts)))])
     return verdicts
   }
 
   /** Does something with a place for a batch, after all that was asked for before. */
-  #inTurn<T>(use: (slot: number) => Promise<T>): Promise<T> {
+  #inTurn<T>(use: (place: number) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#dealer.take(slot => {
-        use(slot).then(resolve, reject).finally(() => this.#dealer.give(slot))
+      this.#places.take(number => {
+        use(number).then(resolve, reject).finally(() => this.#places.give(number))
       })
     })
   }
 
-  async #track(batch: PacketBatch, piece: Piece, slot: number, verdicts: VerdictBatch): Promise<void> {
-    const { ends, at, input } = this.#dealer.deal(batch, piece, slot)
-    const zero = input - piece.low >>> 0
-    await Promise.all(this.#members.map((member, i) => {
-      const part = { from: i > 0 ? ends[i - 1] : 0, to: ends[i] }
-      if (part.from === part.to) return
-      if (!this.#dealer.shared) return this.#trackCopy(member, piece, { at, input, ...part })
-      return member.ask(id => ({ kind: 'track', id, at, zero, ...part }))
-    }))
-    this.#dealer.collect(at, piece, verdicts)
+  async #track(batch: PacketBatch, piece: Piece, number: number, verdicts: VerdictBatch): Promise<void> {
+    const place = this.#places.at(number)
+    if (!place) return this.#trackCopies(batch, piece, verdicts)
+    const zero = place.fill(batch, piece)
+    const count = piece.to - piece.from
+    await Promise.all(this.#members.map(member => member.ask(id => ({ kind: 'track', id, place: number, count, zero }))))
+    place.copyVerdicts(count, verdicts, piece.from)
   }
 
-  /** Sends a worker's packets there and gets them back. All bytes are sent: picking some takes longer than copying them. */
-  async #trackCopy(member: Member, piece: Piece, { at, input, from, to }: Part): Promise<void> {
-    const [count, bytes] = [to - from, piece.high - piece.low]
-    const { columns, verdicts } = this.#dealer.dealt(at, input, piece)
-    const buffer = new ArrayBuffer(sizeOf(count, bytes))
-    const { batch } = layOut(buffer, count, bytes)
-    copyRows(columns, from, batch, 0, count)
-    batch.data.set(columns.data)
-    const back = await member.ask(id => ({ kind: 'trackCopy', id, buffer, low: piece.low, count, bytes }), [buffer])
-    copyRows(layOut(back as ArrayBuffer, count, bytes).rows, 0, verdicts, from, count)
+  /** Sends each worker a copy, and puts together the verdicts that each sends back. */
+  async #trackCopies(batch: PacketBatch, { from, to, low, high }: Piece, verdicts: VerdictBatch): Promise<void> {
+    const [count, bytes] = [to - from, high - low]
+    const answers = this.#members.map(member => {
+      const copy = batchIn(count, bytes)
+      copy.data.set(batch.data.subarray(low, high))
+      for (const name of COLUMNS) copy[name].set(batch[name].subarray(from, to))
+      for (let i = 0; i < count; i++) copy.offset[i] -= low
+      const buffer = copy.data.buffer as ArrayBuffer
+      return member.ask(id => ({ kind: 'trackCopy', id, buffer, count, bytes }), [buffer]) as Promise<TrackedCopy>
+    })
+    for (const { buffer, count: own } of await Promise.all(answers)) scatter(verdictsIn(own, buffer), verdicts, from)
   }
 
   /** Counters of all workers together. */
   async statistics(): Promise<Statistics> {
-    return (await this.#ask((id, time) => ({ kind: 'statistics', id, time })) as Statistics[]).reduce(sum)
+    return (await this.#ask(id => ({ kind: 'statistics', id })) as Statistics[]).reduce(sum)
   }
 
   /** The live connections of all workers, each worker's in the order in which they were first seen. */
   async connections(): Promise<Connection[]> {
-    return (await this.#ask((id, time) => ({ kind: 'connections', id, time })) as Connection[][]).flat()
+    return (await this.#ask(id => ({ kind: 'connections', id })) as Connection[][]).flat()
   }
 
   /** What connections have announced and nobody has opened yet. */
   async expectations(): Promise<PoolExpectation[]> {
-    return (await this.#ask((id, time) => ({ kind: 'expectations', id, time })) as PoolExpectation[][]).flat()
+    return (await this.#ask(id => ({ kind: 'expectations', id })) as PoolExpectation[][]).flat()
   }
 
   /** Lets time pass without a packet, nanoseconds since 1970. */
   async advance(time: bigint): Promise<void> {
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
-    await this.#ask((id, now) => ({ kind: 'advance', id, time: now }), time)
+    await this.#ask(id => ({ kind: 'advance', id, time }))
   }
 
   /** Changes a sysctl of all workers; see `Tracker.setSysctl`. */
   async setSysctl(name: string, value: number): Promise<void> {
-    await this.#ask((id, time) => ({ kind: 'setSysctl', id, time, name, value }))
+    await this.#ask(id => ({ kind: 'setSysctl', id, name, value }))
   }
 
   /** Ends the workers; what they have not answered is rejected with `closed`. */
   close(): void {
     this.#closed = true
-    for (const member of this.#members) member.end()
+    this.#end(new ConntrackError('closed', 'the pool is closed'))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
   }
 
-  /** Asks all workers the same, at the time of the last packet that was dealt before, or at `time`. */
-  async #ask(make: (id: number, time: bigint) => Request, time?: bigint): Promise<unknown[]> {
+  #end(error: ConntrackError): void {
+    for (const member of this.#members) member.end(error)
+  }
+
+  /** Asks all workers the same, after all that was asked before. */
+  async #ask(make: (id: number) => Request): Promise<unknown[]> {
     this.#open()
-    const answers = this.#inTurn(() => {
-      if (time !== undefined) this.#dealer.advance(time)
-      const { now } = this.#dealer
-      return Promise.all(this.#members.map(member => member.ask(id => make(id, now))))
-    })
+    const answers = this.#inTurn(() => Promise.all(this.#members.map(member => member.ask(make))))
     const [, found] = await Promise.all([this.#ready, answers])
     return found
   }
 
   #open(): void {
     if (this.#closed) throw new ConntrackError('closed', 'the pool is closed')
+  }
+}
+
+const COLUMNS = ['offset', 'length', 'originalLength', 'seconds', 'nanoseconds', 'linkType'] as const
+
+/** Brings verdicts to the rows that they are of, `from` rows further on. */
+function scatter(part: VerdictBatch & { readonly rows: Uint32Array }, verdicts: VerdictBatch, from: number): void {
+  const { rows } = part
+  for (const name of VERDICT_COLUMNS) {
+    const [source, target] = [part[name], verdicts[name]]
+    for (let i = 0; i < rows.length; i++) target[from + rows[i]] = source[i]
   }
 }
 

@@ -1,5 +1,5 @@
 /** A worker's conversation with its pool, whatever the two of them speak through. */
-import type { Request } from './protocol.js'
+import type { Request, TrackedCopy } from './protocol.js'
 import { Work } from './work.js'
 
 export interface Port {
@@ -13,8 +13,7 @@ export function serve(port: Port): void {
   port.listen(message => {
     const request = message as Request
     const answer = work.answer(request)
-    // What cannot be shared goes back the way it came.
-    if (request.kind === 'trackCopy') port.postMessage({ ...answer, result: request.buffer }, [request.buffer])
-    else port.postMessage(answer, [])
+    const { buffer } = (answer.result ?? {}) as Partial<TrackedCopy>
+    port.postMessage(answer, buffer ? [buffer] : [])
   })
 }

@@ -1,21 +1,19 @@
 /** A worker's part: its tracker, and what the pool asks of it. Knows nothing of threads. */
-import { slice } from '../batch.js'
+import type { PacketBatch } from '../batch.js'
+import { newMemory } from '../border.js'
 import { ConntrackError } from '../errors.js'
 import { standardHelper } from '../helpers/standard.js'
 import { Tracker } from '../tracker.js'
-import type { Connection, Expectation } from '../types.js'
+import type { Expectation } from '../types.js'
+import { PIECE, Place, reservePlaces } from './place.js'
 import {
-  copyRows, layOut, type Answer, type CallRequest, type MakeRequest, type PoolExpectation, type Request, type TrackCopyRequest,
+  batchIn, verdictsIn, type Answer, type CallRequest, type MakeRequest, type PoolExpectation, type Request, type TrackedCopy,
 } from './protocol.js'
-import { PIECE } from './dealer.js'
-
-/** Packets that the tracker takes at a time where they are copied: as many as fit into its memory for them. */
-const CHUNK = 1024
+import { trackShare } from './share.js'
 
 export class Work {
   #tracker: Tracker | null = null
-  #index = 0
-  #of = 1
+  #places: readonly Place[] = []
 
   /** Does what is asked for; what goes wrong is in the answer. */
   answer(request: Request): Answer {
@@ -31,28 +29,28 @@ export class Work {
   #do(request: Request): unknown {
     switch (request.kind) {
       case 'make': return this.#make(request)
-      case 'track': return this.#made().trackDealt(request.at, request.zero, request.from, request.to)
-      case 'trackCopy': return this.#trackCopy(request)
+      case 'track': return void this.#track(this.#places[request.place], request.count, request.zero)
+      case 'trackCopy': return this.#trackCopy(batchIn(request.count, request.bytes, request.buffer))
     }
     return this.#call(request)
   }
 
-  #make({ options, helpers, index, of, shared }: MakeRequest): void {
-    this.#index = index
-    this.#of = of
-    const own = { ...options, helpers: helpers.flatMap(({ name, ports }) => standardHelper(name, ports)) }
-    this.#tracker = shared
-      ? new Tracker({ ...own, batchSize: PIECE, module: shared.module }, shared.memory)
-      : new Tracker({ ...own, batchSize: CHUNK })
+  #make({ options, helpers, shard, shared, places }: MakeRequest): void {
+    const memory = shared?.memory ?? newMemory()
+    const addresses = shared ? places : reservePlaces(memory, 1)
+    const own = { ...options, helpers: helpers.flatMap(({ name, ports }) => standardHelper(name, ports)), batchSize: PIECE }
+    this.#tracker = new Tracker(shared ? { ...own, module: shared.module } : own, { memory, shard })
+    this.#places = addresses.map(at => new Place(memory.buffer, at))
   }
 
   #call(request: CallRequest): unknown {
     const tracker = this.#made()
-    tracker.advance(request.time)
+    if (request.kind === 'advance') return tracker.advance(request.time)
+    tracker.expire()
     switch (request.kind) {
       case 'statistics': return tracker.statistics()
-      case 'connections': return [...tracker.connections()].map(connection => this.#renumbered(connection))
-      case 'expectations': return tracker.expectations().map(each => this.#announced(each))
+      case 'connections': return [...tracker.connections()]
+      case 'expectations': return tracker.expectations().map(announced)
       case 'setSysctl': return tracker.setSysctl(request.name, request.value)
     }
   }
@@ -62,28 +60,24 @@ export class Work {
     throw new ConntrackError('invalid-argument', 'the tracker could not be made')
   }
 
-  /** Ids of all workers together are told apart: 1, 2, 3 … of the first of two are 1, 3, 5 … of the pool. */
-  #number(id: number): number {
-    return id === 0 ? 0 : (id - 1) * this.#of + this.#index + 1
+  #track(place: Place, count: number, zero: number): Uint32Array {
+    return this.#made().trackTogether(core => trackShare(core, place, count, zero))
   }
 
-  #renumbered(connection: Connection): Connection {
-    const { id, master } = connection
-    return { ...connection, id: this.#number(id), master: master === null ? null : this.#number(master) }
+  /** Where memory is this worker's own, so is the place, and the whole batch is brought there. */
+  #trackCopy(batch: PacketBatch): TrackedCopy {
+    const [place] = this.#places
+    const { count, data: { length } } = batch
+    const zero = place.fill(batch, { from: 0, to: count, low: 0, high: length })
+    const rows = this.#track(place, count, zero)
+    const verdicts = verdictsIn(rows.length)
+    verdicts.rows.set(rows)
+    place.gather(rows, verdicts)
+    return { buffer: verdicts.rows.buffer as ArrayBuffer, count: rows.length }
   }
+}
 
-  /** Packets are numbered by each worker for itself. */
-  #announced({ packet: _packet, ...expectation }: Expectation): PoolExpectation {
-    return { ...expectation, id: this.#number(expectation.id), master: this.#number(expectation.master) }
-  }
-
-  #trackCopy({ buffer, low, count, bytes }: TrackCopyRequest): void {
-    const tracker = this.#made()
-    const { batch, rows } = layOut(buffer, count, bytes)
-    for (let i = 0; i < count; i++) batch.offset[i] -= low
-    for (let from = 0; from < count; from += CHUNK) {
-      const part = slice(batch, from, Math.min(count, from + CHUNK))
-      copyRows(tracker.trackBatch(part), 0, rows, from, part.count)
-    }
-  }
+/** Packets are numbered by each worker for itself. */
+function announced({ packet: _packet, ...expectation }: Expectation): PoolExpectation {
+  return expectation
 }
