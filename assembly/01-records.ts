@@ -625,15 +625,19 @@ export let shardsAt: u32 = 0
 export let rowsAt: u32 = 0
 export let timesAt: u32 = 0
 
-/** From now on a batch's columns and verdicts are those that lie at `at`; where its own would be there is room for lists. */
-export function useBatchAt(at: u32): void {
+/**
+ * From now on a batch's columns, with the shards behind them, and its verdicts lie there; where its own would be there is
+ * room for lists.
+ */
+export function useBatchAt(columns: u32, verdicts: u32): void {
   if (!rowsAt) {
     rowsAt = offsetAt
     timesAt = secondsAt
   }
-  cursor = at
+  cursor = columns
   layOutBatch(batchSize)
-  shardsAt = u32(cursor)
+  shardsAt = verdictAt
+  verdictAt = verdicts
 }
 
 /** One record of `size` bytes for every entry, if it is wanted; 0 where not. */

@@ -93,7 +93,7 @@ export interface Exports {
   setShard(index: number, of: number, a: bigint, b: bigint, select: number): void
   listen(on: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
-  useBatchAt(at: number): void
+  useBatchAt(columns: number, verdicts: number): void
   findShards(from: number, to: number, zero: number): number
   listRows(count: number, ordered: number): number
   endRows(count: number): void
@@ -433,8 +433,8 @@ export class Core {
 
   // A batch that several cores share: it lies elsewhere in their memory (`pool/place.ts`).
 
-  useBatchAt(at: number): void {
-    this.#exports.useBatchAt(at)
+  useBatchAt(columns: number, verdicts: number): void {
+    this.#exports.useBatchAt(columns, verdicts)
   }
 
   /**

@@ -4,13 +4,17 @@
  */
 import type { PacketBatch } from './batch.js'
 import { ConntrackError, type ConntrackErrorCode } from './errors.js'
-import { VERDICT_COLUMNS, type Piece } from './border.js'
+import type { Piece } from './border.js'
+import { trackApart } from './pool/apart.js'
+import { Member } from './pool/member.js'
 import { cut } from './pool/place.js'
-import { Places } from './pool/places.js'
-import {
-  batchIn, verdictsIn, type Answer, type PoolExpectation, type PoolTrackerOptions, type Request, type TrackedCopy,
-} from './pool/protocol.js'
-import { startThread, type Thread, type WebWorker } from './pool/thread.js'
+import type { CallRequest, PoolExpectation, PoolTrackerOptions } from './pool/protocol.js'
+import { ENTRIES } from './pool/ring.js'
+import { shareCore } from './pool/shared-core.js'
+import type { WebWorker } from './pool/thread.js'
+import { Together } from './pool/together.js'
+import { Turns } from './pool/turns.js'
+import { emptyVerdicts } from './pool/verdicts.js'
 import { checkBatch } from './tracker.js'
 import type { Connection, Statistics, VerdictBatch } from './types.js'
 
@@ -61,75 +65,35 @@ export function createTrackerPool(options: PoolOptions = {}): TrackerPool {
   return new TrackerPool(options)
 }
 
-interface Waiting {
-  readonly resolve: (result: unknown) => void
-  readonly reject: (error: ConntrackError) => void
-}
-
-/** A worker and the answers that are awaited from it. */
-class Member {
-  readonly #waiting = new Map<number, Waiting>()
-  readonly #thread: Promise<Thread>
-  #failure: ConntrackError | null = null
-  #lastId = 0
-
-  constructor(make: (() => WebWorker) | undefined, fail: (error: ConntrackError) => void) {
-    const failed = (why: string) => fail(new ConntrackError('worker-failed', `a worker of the pool has failed: ${why}`))
-    this.#thread = startThread(make, { answered: answer => this.#answered(answer), failed })
-    this.#thread.catch(error => failed(String(error)))
-  }
-
-  /** Asks for something; requests are answered in order. */
-  async ask(make: (id: number) => Request, transfer: ArrayBuffer[] = []): Promise<unknown> {
-    const thread = await this.#thread.catch(() => null)
-    if (this.#failure || !thread) throw this.#failure
-    const id = ++this.#lastId
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      thread.post(make(id), transfer)
-    })
-  }
-
-  #answered({ id, result, error }: Answer): void {
-    const waiting = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    if (error) waiting?.reject(new ConntrackError(error.code, error.message))
-    else waiting?.resolve(result)
-  }
-
-  /** Ends the worker: no answer will come any more. */
-  end(error: ConntrackError): void {
-    this.#failure ??= error
-    for (const { reject } of this.#waiting.values()) reject(this.#failure)
-    this.#waiting.clear()
-    void this.#thread.then(thread => thread.end(), () => {})
-  }
-}
-
 /** A tracker on several cores; every answer is a promise, and answers come in the order of the questions. */
 export class TrackerPool implements AsyncDisposable {
   readonly #members: readonly Member[]
-  readonly #places = new Places()
+  readonly #turns = new Turns(ENTRIES, busy => { for (const member of this.#members) member.hold(busy) })
+  /** Null where workers have memory of their own. */
+  readonly #together: Together | null
   readonly #ready: Promise<unknown>
   #closed = false
 
   /** Use `createTrackerPool`. */
   constructor(options: PoolOptions) {
     const { workers, helpers, tracker, seed } = checkOptions(options)
-    const { shared, addresses: places } = this.#places
+    const shared = shareCore()
     // Others wait for what a worker was about to do: none goes on without it.
-    this.#members = Array.from({ length: workers }, () => new Member(options.worker, error => this.#end(error)))
-    this.#ready = Promise.all(this.#members.map((member, index) => member.ask(id => ({
-      kind: 'make', id, shard: { index, of: workers, seed }, helpers, options: { ...tracker, hashSeed: seed }, shared, places,
-    }))))
-    this.#ready.catch(() => {}) // it is told by the calls
+    const listeners = { told: () => this.#together!.told(), failed: (error: ConntrackError) => this.#end(error) }
+    this.#members = Array.from({ length: workers }, () => new Member(options.worker, listeners))
+    this.#together = shared && new Together(shared, this.#members)
+    this.#ready = this.#turns.take(() => Promise.all(this.#members.map((member, index) => member.ask(id => ({
+      kind: 'make', id, shard: { index, of: workers, seed }, helpers, options: { ...tracker, hashSeed: seed }, shared,
+    })))))
+    this.#ready.catch(error => this.#end(error as ConntrackError)) // the calls tell it
   }
 
   /**
    * Classifies a batch of packets, in order. Further batches may be given before this one is answered; their bytes are
    * copied before the call returns.
    *
-   * @returns columns of its own, as `Tracker.trackBatch` gives them; `connection` ids are those of `connections()`
+   * @returns columns as `Tracker.trackBatch` gives them, over the pool's memory, good until four batches more have been given;
+   * `connection` ids are those of `connections()`
    * @throws ConntrackError `invalid-argument`, `closed`, `worker-failed`
    */
   async trackBatch(batch: PacketBatch): Promise<VerdictBatch> {
@@ -137,42 +101,17 @@ export class TrackerPool implements AsyncDisposable {
     checkBatch(batch, Infinity)
     const pieces = cut(batch)
     if (!pieces) throw invalid('a packet of the batch lies outside of its data')
-    const verdicts = emptyVerdicts(batch.count)
-    const kept = this.#places.has(pieces.length) ? batch : copyOf(batch)
-    await Promise.all([this.#ready, ...pieces.map(piece => this.#inTurn(place => this.#track(kept, piece, place, verdicts)))])
-    return verdicts
+    this.#together?.count()
+    const kept = this.#turns.has(pieces.length) ? batch : copyOf(batch)
+    const into = pieces.length === 1 ? null : emptyVerdicts(batch.count)
+    const answers = Promise.all(pieces.map(piece => this.#turns.take(turn => this.#track(kept, piece, turn, into))))
+    const [, [verdicts = into]] = await Promise.all([this.#ready, answers])
+    return verdicts!
   }
 
-  /** Does something with a place for a batch, after all that was asked for before. */
-  #inTurn<T>(use: (place: number) => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#places.take(number => {
-        use(number).then(resolve, reject).finally(() => this.#places.give(number))
-      })
-    })
-  }
-
-  async #track(batch: PacketBatch, piece: Piece, number: number, verdicts: VerdictBatch): Promise<void> {
-    const place = this.#places.at(number)
-    if (!place) return this.#trackCopies(batch, piece, verdicts)
-    const zero = place.fill(batch, piece)
-    const count = piece.to - piece.from
-    await Promise.all(this.#members.map(member => member.ask(id => ({ kind: 'track', id, place: number, count, zero }))))
-    place.copyVerdicts(count, verdicts, piece.from)
-  }
-
-  /** Sends each worker a copy, and puts together the verdicts that each sends back. */
-  async #trackCopies(batch: PacketBatch, { from, to, low, high }: Piece, verdicts: VerdictBatch): Promise<void> {
-    const [count, bytes] = [to - from, high - low]
-    const answers = this.#members.map(member => {
-      const copy = batchIn(count, bytes)
-      copy.data.set(batch.data.subarray(low, high))
-      for (const name of COLUMNS) copy[name].set(batch[name].subarray(from, to))
-      for (let i = 0; i < count; i++) copy.offset[i] -= low
-      const buffer = copy.data.buffer as ArrayBuffer
-      return member.ask(id => ({ kind: 'trackCopy', id, buffer, count, bytes }), [buffer]) as Promise<TrackedCopy>
-    })
-    for (const { buffer, count: own } of await Promise.all(answers)) scatter(verdictsIn(own, buffer), verdicts, from)
+  #track(batch: PacketBatch, piece: Piece, turn: number, into: VerdictBatch | null): Promise<VerdictBatch> {
+    if (this.#together) return this.#together.track(batch, piece, turn, into)
+    return trackApart(batch, piece, this.#members, into)
   }
 
   /** Counters of all workers together. */
@@ -212,39 +151,23 @@ export class TrackerPool implements AsyncDisposable {
   }
 
   #end(error: ConntrackError): void {
+    this.#together?.end(error)
     for (const member of this.#members) member.end(error)
   }
 
   /** Asks all workers the same, after all that was asked before. */
-  async #ask(make: (id: number) => Request): Promise<unknown[]> {
+  async #ask(make: (id: number) => CallRequest): Promise<unknown[]> {
     this.#open()
-    const answers = this.#inTurn(() => Promise.all(this.#members.map(member => member.ask(make))))
+    const answers = this.#turns.take(() => {
+      this.#together?.call()
+      return Promise.all(this.#members.map(member => member.ask(make)))
+    })
     const [, found] = await Promise.all([this.#ready, answers])
     return found
   }
 
   #open(): void {
     if (this.#closed) throw new ConntrackError('closed', 'the pool is closed')
-  }
-}
-
-const COLUMNS = ['offset', 'length', 'originalLength', 'seconds', 'nanoseconds', 'linkType'] as const
-
-/** Brings verdicts to the rows that they are of, `from` rows further on. */
-function scatter(part: VerdictBatch & { readonly rows: Uint32Array }, verdicts: VerdictBatch, from: number): void {
-  const { rows } = part
-  for (const name of VERDICT_COLUMNS) {
-    const [source, target] = [part[name], verdicts[name]]
-    for (let i = 0; i < rows.length; i++) target[from + rows[i]] = source[i]
-  }
-}
-
-function emptyVerdicts(count: number): VerdictBatch {
-  const byte = () => new Uint8Array(count)
-  const word = () => new Uint32Array(count)
-  return {
-    count, timeoutNs: new Float64Array(count), connection: word(), networkOffset: word(), transportOffset: word(), state: byte(),
-    direction: byte(), reason: byte(), protocolState: byte(), flags: byte(), protocol: byte(), family: byte(),
   }
 }
 

@@ -1,98 +1,114 @@
 /**
- * A place for a batch in the memory of cores, which all workers of a pool look at where memory can be shared:
- *
- *     what workers tell each other (see share.ts) | columns in | verdicts out | whose each packet is | bytes of packets
- *
- * Columns, verdicts and shards lie as the core lays them out (`useBatchAt`), for `PIECE` packets.
+ * Where batches lie in the memory of cores: a place has columns, a byte for each packet's shard, and the bytes of packets;
+ * a sheet has verdicts. Columns and verdicts are laid out as the core has them (`useBatchAt`), for `PIECE` packets.
  */
 import { MAX_PACKET, VERDICT_COLUMNS, type Piece } from '../border.js'
 import type { PacketBatch } from '../batch.js'
 import type { VerdictBatch } from '../types.js'
 
-/** Packets of a place: a batch of more is tracked in pieces. A worker's lists of them fit into its cache. */
+/** Packets of a place: a batch of more is tracked in pieces. */
 export const PIECE = 16_384
 const PLACE_SIZE = 4 << 20
-const PAGE = 1 << 16
-/** Bytes before the columns; also what follows begins on a cache line. */
-const HEADER = 64
-/** Bytes a packet: of columns, verdicts and shards. */
-const WIDTH = 26 + 27 + 1
+const SHEET_SIZE = 27 * PIECE
 /** Bytes of packets, behind those that align them with where they come from. */
-export const ROOM = PLACE_SIZE - HEADER - WIDTH * PIECE - 8
+const ROOM = PLACE_SIZE - 27 * PIECE - 8
+const PAGE = 1 << 16
+
+/** Addresses in memory that several cores have. */
+export interface Addresses {
+  readonly ring: number
+  readonly places: readonly number[]
+  readonly sheets: readonly number[]
+}
+
+/** Room in memory that cores will have too. */
+export function reserve(memory: WebAssembly.Memory, ring: number, places: number, sheets: number): Addresses {
+  const sizes = [ring, ...Array<number>(places).fill(PLACE_SIZE), ...Array<number>(sheets).fill(SHEET_SIZE)]
+  let next = memory.grow(Math.ceil(sizes.reduce((sum, size) => sum + size) / PAGE)) * PAGE
+  const [at, ...rest] = sizes.map(size => {
+    next += size
+    return next - size
+  })
+  return { ring: at, places: rest.slice(0, places), sheets: rest.slice(places) }
+}
+
+/** Arrays of `PIECE` numbers, one behind the other. */
+class Columns {
+  constructor(readonly buffer: ArrayBufferLike, public next: number) {}
+
+  #take(width: number): number {
+    this.next += width * PIECE
+    return this.next - width * PIECE
+  }
+
+  floats = () => new Float64Array(this.buffer, this.#take(8), PIECE)
+  words = () => new Uint32Array(this.buffer, this.#take(4), PIECE)
+  shorts = () => new Uint16Array(this.buffer, this.#take(2), PIECE)
+  bytes = () => new Uint8Array(this.buffer, this.#take(1), PIECE)
+}
 
 export class Place {
-  /** Words of the header. */
-  readonly control: Int32Array
-  /** Address of the columns. */
-  readonly batch: number
   readonly #input: number
   readonly #bytes: Uint8Array
   readonly #columns: Omit<PacketBatch, 'count' | 'data'>
-  readonly #verdicts: Omit<VerdictBatch, 'count'>
 
   constructor(buffer: ArrayBufferLike, at: number) {
-    let next = at + HEADER
-    const take = (width: number) => {
-      const from = next
-      next += width * PIECE
-      return from
-    }
-    const words = () => new Uint32Array(buffer, take(4), PIECE)
-    const floats = () => new Float64Array(buffer, take(8), PIECE)
-    const bytes = () => new Uint8Array(buffer, take(1), PIECE)
-    this.control = new Int32Array(buffer, at, HEADER / 4)
-    this.batch = next
+    const columns = new Columns(buffer, at)
+    const { words, floats, shorts } = columns
     this.#columns = {
-      offset: words(), length: words(), originalLength: words(), seconds: floats(), nanoseconds: words(),
-      linkType: new Uint16Array(buffer, take(2), PIECE),
+      offset: words(), length: words(), originalLength: words(), seconds: floats(), nanoseconds: words(), linkType: shorts(),
     }
-    this.#verdicts = {
-      timeoutNs: floats(), connection: words(), networkOffset: words(), transportOffset: words(), state: bytes(), direction: bytes(),
-      reason: bytes(), protocolState: bytes(), flags: bytes(), protocol: bytes(), family: bytes(),
-    }
-    take(1)
-    this.#input = next
+    columns.bytes() // of shards, which are the cores' own affair
+    this.#input = columns.next
     this.#bytes = new Uint8Array(buffer)
   }
 
-  /**
-   * Brings in packets, for workers that have not begun.
-   *
-   * @returns the address of what has offset 0 in the batch
-   */
+  /** @returns the address of what has offset 0 in the batch */
   fill({ data, ...columns }: PacketBatch, { from, to, low, high }: Piece): number {
     // Into shared memory V8 copies byte by byte unless both sides lie alike in their words: 14 ns a packet, not 2.
     const skew = (data.byteOffset + low) & 7
     if (high > low) this.#bytes.set(data.subarray(low, high), this.#input + skew)
     for (const name of COLUMNS) this.#columns[name].set(columns[name].subarray(from, to))
-    this.control.fill(0)
     return (this.#input + skew - low) >>> 0
   }
+}
 
-  /** Copies the verdicts of the first `count` packets to rows `to` on of others. */
-  copyVerdicts(count: number, columns: VerdictBatch, to: number): void {
+export const COLUMNS = ['offset', 'length', 'originalLength', 'seconds', 'nanoseconds', 'linkType'] as const
+
+type Verdicts = Omit<VerdictBatch, 'count'>
+
+export class Sheet {
+  readonly #verdicts: Verdicts
+
+  constructor(buffer: ArrayBufferLike, at: number) {
+    const { floats, words, bytes } = new Columns(buffer, at)
+    this.#verdicts = {
+      timeoutNs: floats(), connection: words(), networkOffset: words(), transportOffset: words(), state: bytes(), direction: bytes(),
+      reason: bytes(), protocolState: bytes(), flags: bytes(), protocol: bytes(), family: bytes(),
+    }
+  }
+
+  /** The first `count` rows, as views. */
+  verdicts(count: number): VerdictBatch {
+    const views = VERDICT_COLUMNS.map(name => [name, this.#verdicts[name].subarray(0, count)])
+    return { count, ...Object.fromEntries(views) as Verdicts }
+  }
+
+  /** Copies the first `count` rows to others, from row `to` on. */
+  copy(count: number, columns: VerdictBatch, to: number): void {
     for (const name of VERDICT_COLUMNS) columns[name].set(this.#verdicts[name].subarray(0, count), to)
   }
 
-  /** The verdicts of some rows, one behind the other. */
+  /** Copies some rows to others, one behind the other. */
   gather(rows: Uint32Array, columns: VerdictBatch): void {
-    for (const name of VERDICT_COLUMNS) copyFrom(this.#verdicts[name], rows, columns[name])
+    for (const name of VERDICT_COLUMNS) {
+      const [column, to] = [this.#verdicts[name], columns[name]]
+      for (let i = 0; i < rows.length; i++) to[i] = column[rows[i]]
+    }
   }
 }
 
-const COLUMNS = ['offset', 'length', 'originalLength', 'seconds', 'nanoseconds', 'linkType'] as const
-
-function copyFrom(column: VerdictBatch[typeof VERDICT_COLUMNS[number]], rows: Uint32Array, to: typeof column): void {
-  for (let i = 0; i < rows.length; i++) to[i] = column[rows[i]]
-}
-
-/** Room for places in memory that cores will have too: their addresses. */
-export function reservePlaces(memory: WebAssembly.Memory, count: number): number[] {
-  const first = memory.grow(count * PLACE_SIZE / PAGE) * PAGE
-  return Array.from({ length: count }, (_, i) => first + i * PLACE_SIZE)
-}
-
-/** A batch in pieces that fit: neither too many packets, nor with too many bytes between the first and the last. */
+/** A batch in pieces that fit, neither too many packets nor too many bytes from the first to the last; null where some are not there. */
 export function cut({ count, data: { length: bytes }, offset, length }: PacketBatch): Piece[] | null {
   const pieces: Piece[] = []
   // Plain numbers, no Math.min: 2 ns a packet, not 7.

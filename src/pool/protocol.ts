@@ -1,12 +1,12 @@
 /**
- * What the pool and its workers say to each other. A batch lies in memory that all of them look at, and only its place is
- * told; where memory cannot be shared each worker is sent a copy, and sends back the verdicts of its own packets.
+ * What the pool and its workers say to each other in messages. Where all of them look at the same memory a batch is told of
+ * there (see ring.ts), and a message only wakes; where not each worker is sent a copy.
  */
 import type { PacketBatch } from '../batch.js'
 import type { ConntrackErrorCode } from '../errors.js'
 import type { Shard, TrackerOptions } from '../tracker.js'
 import type { Expectation, VerdictBatch } from '../types.js'
-import type { SharedCore } from './places.js'
+import type { SharedCore } from './shared-core.js'
 
 /** Options that a worker's tracker is made with: what can be sent to another thread. */
 export type PoolTrackerOptions = Omit<
@@ -22,22 +22,12 @@ export interface MakeRequest {
   readonly options: PoolTrackerOptions & { readonly hashSeed: number }
   /** Helpers by name, with ports where they are not the usual ones. */
   readonly helpers: readonly { readonly name: string; readonly ports?: readonly number[] }[]
+  /** Null where the worker is to have memory of its own. */
   readonly shared: SharedCore | null
-  /** Addresses of places in the memory that is shared. */
-  readonly places: readonly number[]
-}
-
-/** The first `count` rows of a place; offset 0 has the address `zero`. */
-interface TrackRequest {
-  readonly kind: 'track'
-  readonly id: number
-  readonly place: number
-  readonly count: number
-  readonly zero: number
 }
 
 /** A batch in a buffer of its own. */
-interface TrackCopyRequest {
+export interface CopyRequest {
   readonly kind: 'trackCopy'
   readonly id: number
   readonly buffer: ArrayBuffer
@@ -58,7 +48,15 @@ export type CallRequest =
   | { readonly kind: 'advance'; readonly id: number; readonly time: bigint }
   | { readonly kind: 'setSysctl'; readonly id: number; readonly name: string; readonly value: number }
 
-export type Request = MakeRequest | TrackRequest | TrackCopyRequest | CallRequest
+/** There is something in the ring. */
+export interface Wake {
+  readonly kind: 'wake'
+}
+
+export type Request = MakeRequest | CopyRequest | CallRequest
+
+/** What a worker says when something in the ring is finished. */
+export const TELL = 'finished'
 
 export interface Answer {
   readonly id: number

@@ -3,30 +3,26 @@
  * that is late finds it done. Then each tracks its own packets where they lie, and writes their verdicts beside them.
  */
 import type { Core } from '../border.js'
-import type { Place } from './place.js'
 
-/** Words of a place's header: chunks that somebody has begun, those that are done, and whether a packet is earlier than one before. */
+/** What workers tell each other: chunks that somebody has begun, those that are done, whether a packet is earlier than one before. */
 const BEGUN = 0
 const DONE = 1
 const UNORDERED = 2
 /** Packets whose worker is found at a time: some ten microseconds. */
 const CHUNK = 1024
 
-/** @returns the rows that were this worker's, good until the next call */
-export function trackShare(core: Core, place: Place, count: number, zero: number): Uint32Array {
-  const { control } = place
-  core.useBatchAt(place.batch)
-  findShards(core, control, count, zero)
-  return core.trackRows(count, zero, Atomics.load(control, UNORDERED) === 0)
-}
-
-function findShards(core: Core, control: Int32Array, count: number, zero: number): void {
+/**
+ * @param agreement three words that are 0 before the first worker comes
+ * @returns the rows that were this worker's, good until the next call
+ */
+export function trackShare(core: Core, agreement: Int32Array, count: number, zero: number): Uint32Array {
   const chunks = Math.ceil(count / CHUNK)
-  for (let chunk = Atomics.add(control, BEGUN, 1); chunk < chunks; chunk = Atomics.add(control, BEGUN, 1)) {
+  for (let chunk = Atomics.add(agreement, BEGUN, 1); chunk < chunks; chunk = Atomics.add(agreement, BEGUN, 1)) {
     const ordered = core.findShards(chunk * CHUNK, Math.min(count, (chunk + 1) * CHUNK), zero)
-    if (!ordered) Atomics.store(control, UNORDERED, 1)
-    if (Atomics.add(control, DONE, 1) === chunks - 1) Atomics.notify(control, DONE)
+    if (!ordered) Atomics.store(agreement, UNORDERED, 1)
+    if (Atomics.add(agreement, DONE, 1) === chunks - 1) Atomics.notify(agreement, DONE)
   }
   // What others have begun they will soon have done.
-  for (let done = Atomics.load(control, DONE); done < chunks; done = Atomics.load(control, DONE)) Atomics.wait(control, DONE, done)
+  for (let done = Atomics.load(agreement, DONE); done < chunks; done = Atomics.load(agreement, DONE)) Atomics.wait(agreement, DONE, done)
+  return core.trackRows(count, zero, Atomics.load(agreement, UNORDERED) === 0)
 }

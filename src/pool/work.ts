@@ -1,80 +1,114 @@
 /** A worker's part: its tracker, and what the pool asks of it. Knows nothing of threads. */
-import type { PacketBatch } from '../batch.js'
 import { newMemory } from '../border.js'
 import { ConntrackError } from '../errors.js'
 import { standardHelper } from '../helpers/standard.js'
 import { Tracker } from '../tracker.js'
 import type { Expectation } from '../types.js'
-import { PIECE, Place, reservePlaces } from './place.js'
+import { PIECE, Place, reserve, Sheet, type Addresses } from './place.js'
 import {
-  batchIn, verdictsIn, type Answer, type CallRequest, type MakeRequest, type PoolExpectation, type Request, type TrackedCopy,
+  batchIn, verdictsIn, type Answer, type CallRequest, type CopyRequest, type MakeRequest, type PoolExpectation, type Request,
+  type TrackedCopy,
 } from './protocol.js'
+import { Ring } from './ring.js'
 import { trackShare } from './share.js'
 
+/** What a worker has once its tracker could be made. */
+interface Made {
+  readonly tracker: Tracker
+  readonly index: number
+  readonly workers: number
+  /** Null where memory is the worker's own. */
+  readonly ring: Ring | null
+  readonly addresses: Addresses
+  readonly place: Place
+  readonly sheet: Sheet
+}
+
 export class Work {
-  #tracker: Tracker | null = null
-  #places: readonly Place[] = []
+  #made: Made | null = null
+  /** Entries of the ring that are done. */
+  #next = 0
 
   /** Does what is asked for; what goes wrong is in the answer. */
   answer(request: Request): Answer {
     const { id } = request
     try {
-      return { id, result: this.#do(request) }
+      return { id, result: request.kind === 'make' ? this.#make(request) : this.#do(request, this.#have()) }
     } catch (error) {
       if (!(error instanceof ConntrackError)) throw error
       return { id, error: { code: error.code, message: error.message } }
     }
   }
 
-  #do(request: Request): unknown {
-    switch (request.kind) {
-      case 'make': return this.#make(request)
-      case 'track': return void this.#track(this.#places[request.place], request.count, request.zero)
-      case 'trackCopy': return this.#trackCopy(batchIn(request.count, request.bytes, request.buffer))
-    }
-    return this.#call(request)
-  }
-
-  #make({ options, helpers, shard, shared, places }: MakeRequest): void {
+  #make({ options, helpers, shard, shared }: MakeRequest): void {
     const memory = shared?.memory ?? newMemory()
-    const addresses = shared ? places : reservePlaces(memory, 1)
+    const addresses = shared?.addresses ?? reserve(memory, 0, 1, 1)
     const own = { ...options, helpers: helpers.flatMap(({ name, ports }) => standardHelper(name, ports)), batchSize: PIECE }
-    this.#tracker = new Tracker(shared ? { ...own, module: shared.module } : own, { memory, shard })
-    this.#places = addresses.map(at => new Place(memory.buffer, at))
-  }
-
-  #call(request: CallRequest): unknown {
-    const tracker = this.#made()
-    if (request.kind === 'advance') return tracker.advance(request.time)
-    tracker.expire()
-    switch (request.kind) {
-      case 'statistics': return tracker.statistics()
-      case 'connections': return [...tracker.connections()]
-      case 'expectations': return tracker.expectations().map(announced)
-      case 'setSysctl': return tracker.setSysctl(request.name, request.value)
+    const tracker = new Tracker(shared ? { ...own, module: shared.module } : own, { memory, shard })
+    const { buffer } = memory
+    this.#made = {
+      tracker, addresses, index: shard.index, workers: shard.of, ring: shared && new Ring(buffer, addresses.ring),
+      place: new Place(buffer, addresses.places[0]), sheet: new Sheet(buffer, addresses.sheets[0]),
     }
   }
 
-  #made(): Tracker {
-    if (this.#tracker) return this.#tracker
+  #have(): Made {
+    if (this.#made) return this.#made
     throw new ConntrackError('invalid-argument', 'the tracker could not be made')
   }
 
-  #track(place: Place, count: number, zero: number): Uint32Array {
-    return this.#made().trackTogether(core => trackShare(core, place, count, zero))
+  #do(request: Exclude<Request, MakeRequest>, made: Made): unknown {
+    if (request.kind === 'trackCopy') return trackCopy(request, made)
+    const result = call(request, made.tracker)
+    if (made.ring) this.#next = this.#next + 1 | 0
+    return result
   }
 
-  /** Where memory is this worker's own, so is the place, and the whole batch is brought there. */
-  #trackCopy(batch: PacketBatch): TrackedCopy {
-    const [place] = this.#places
-    const { count, data: { length } } = batch
-    const zero = place.fill(batch, { from: 0, to: count, low: 0, high: length })
-    const rows = this.#track(place, count, zero)
-    const verdicts = verdictsIn(rows.length)
-    verdicts.rows.set(rows)
-    place.gather(rows, verdicts)
-    return { buffer: verdicts.rows.buffer as ArrayBuffer, count: rows.length }
+  /**
+   * Tracks what there is in the ring, as far as the next call: that comes as a message.
+   *
+   * @param tell the pool is to look what is finished
+   */
+  catchUp(tell: () => void): void {
+    const { ring, index, workers } = this.#made ?? {}
+    if (!ring) return
+    do {
+      for (let task = ring.at(this.#next); task; task = ring.at(this.#next)) {
+        if (task === 'call') return
+        const { addresses: { places, sheets }, tracker } = this.#made!
+        tracker.trackTogether(core => {
+          core.useBatchAt(places[task.place], sheets[task.sheet])
+          return trackShare(core, ring.agreement(this.#next), task.count, task.zero)
+        })
+        if (ring.finish(this.#next, workers!)) tell()
+        this.#next = this.#next + 1 | 0
+      }
+    } while (!ring.sleep(index!, this.#next))
   }
+}
+
+function call(request: CallRequest, tracker: Tracker): unknown {
+  if (request.kind === 'advance') return tracker.advance(request.time)
+  tracker.expire()
+  switch (request.kind) {
+    case 'statistics': return tracker.statistics()
+    case 'connections': return [...tracker.connections()]
+    case 'expectations': return tracker.expectations().map(announced)
+    case 'setSysctl': return tracker.setSysctl(request.name, request.value)
+  }
+}
+
+/** Where memory is this worker's own, so is the place, and the whole batch is brought there. */
+function trackCopy({ buffer, count, bytes }: CopyRequest, { tracker, place, sheet, addresses }: Made): TrackedCopy {
+  const zero = place.fill(batchIn(count, bytes, buffer), { from: 0, to: count, low: 0, high: bytes })
+  const rows = tracker.trackTogether(core => {
+    core.useBatchAt(addresses.places[0], addresses.sheets[0])
+    return trackShare(core, new Int32Array(3), count, zero)
+  })
+  const verdicts = verdictsIn(rows.length)
+  verdicts.rows.set(rows)
+  sheet.gather(rows, verdicts)
+  return { buffer: verdicts.rows.buffer as ArrayBuffer, count: rows.length }
 }
 
 /** Packets are numbered by each worker for itself. */
