@@ -454,6 +454,28 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
   store<u8>(bytes + VERDICT_FAMILY * n, p.ownFamily)
 }
 
+/** Copies row `from` of the columns to row `to` of others. */
+// @ts-ignore: decorator
+@inline export function copyVerdict(from: u32, others: u32, to: u32): void {
+  const n = batchSize
+  const columns = verdictAt
+  store<f64>(others + VERDICT_TIMEOUT * n + (to << 3), load<f64>(columns + VERDICT_TIMEOUT * n + (from << 3)))
+  const words = columns + (from << 2)
+  const otherWords = others + (to << 2)
+  store<u32>(otherWords + VERDICT_CONNECTION * n, load<u32>(words + VERDICT_CONNECTION * n))
+  store<u32>(otherWords + VERDICT_NETWORK * n, load<u32>(words + VERDICT_NETWORK * n))
+  store<u32>(otherWords + VERDICT_TRANSPORT * n, load<u32>(words + VERDICT_TRANSPORT * n))
+  const bytes = columns + from
+  const otherBytes = others + to
+  store<u8>(otherBytes + VERDICT_STATE * n, load<u8>(bytes + VERDICT_STATE * n))
+  store<u8>(otherBytes + VERDICT_DIRECTION * n, load<u8>(bytes + VERDICT_DIRECTION * n))
+  store<u8>(otherBytes + VERDICT_REASON * n, load<u8>(bytes + VERDICT_REASON * n))
+  store<u8>(otherBytes + VERDICT_PROTOCOL_STATE * n, load<u8>(bytes + VERDICT_PROTOCOL_STATE * n))
+  store<u8>(otherBytes + VERDICT_FLAGS * n, load<u8>(bytes + VERDICT_FLAGS * n))
+  store<u8>(otherBytes + VERDICT_PROTOCOL * n, load<u8>(bytes + VERDICT_PROTOCOL * n))
+  store<u8>(otherBytes + VERDICT_FAMILY * n, load<u8>(bytes + VERDICT_FAMILY * n))
+}
+
 /** Adds a flag to row `index`. */
 function addFlag(index: u32, flag: u8): void {
   const at = verdictAt + VERDICT_FLAGS * batchSize + index

@@ -41,7 +41,7 @@ import {
 } from './40-events'
 import { setRecording } from './41-record'
 import {
-  classify, classifyOne, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
+  classify, classifyOne, copyVerdict, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
   resume, resumeHeld,
 } from './50-track'
 
@@ -168,7 +168,7 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
     }
     for (; groupLeft > 0; groupLeft--, from++) {
       if (!roomForPacket()) return from
-      classify(packetAt(groupSize - groupLeft), rowAt(from))
+      classify(packetAt(groupSize - groupLeft), firstVerdict + from)
       if (handedOver) return from
     }
   }
@@ -453,6 +453,13 @@ export function findShards(from: u32, to: u32, zero: u32): bool {
 /** Whether rows have the times that are listed, and not their own. */
 let timed: bool = false
 
+/** Where verdicts of the rows that are listed begin: behind those of the shards before this one. */
+let firstVerdict: u32 = 0
+
+export function verdictsFrom(): u32 {
+  return firstVerdict
+}
+
 /**
  * Lists this tracker's own of `n` rows; from now on `run` counts those. Where packets are not in the order of their times
  * the time of each is listed too: that of the latest so far, whosever it was.
@@ -461,10 +468,14 @@ let timed: bool = false
  */
 export function listRows(n: u32, ordered: bool): u32 {
   let listed: u32 = 0
+  let before: u32 = 0
   for (let i: u32 = 0; i < n; i++) {
     store<u32>(rowsAt + (listed << 2), i)
-    listed += u32(load<u8>(shardsAt + i) == own)
+    const shard: u32 = load<u8>(shardsAt + i)
+    listed += u32(shard == own)
+    before += u32(shard < own)
   }
+  firstVerdict = before
   timed = !ordered
   if (timed) {
     let latest = clock
@@ -475,6 +486,33 @@ export function listRows(n: u32, ordered: bool): u32 {
   }
   return listed
 }
+
+/**
+ * Copies the verdicts of `n` rows, which workers have left shard by shard, to `to` in the order of the rows. Workers that
+ * wrote there themselves would take the cache lines from each other.
+ */
+export function mergeVerdicts(n: u32, to: u32): void {
+  const next = rowsAt // the list is not needed any more
+  memory.fill(next, 0, SHARDS * 4)
+  for (let i: u32 = 0; i < n; i++) {
+    const counter = next + (u32(load<u8>(shardsAt + i)) << 2)
+    store<u32>(counter, load<u32>(counter) + 1)
+  }
+  let sum: u32 = 0
+  for (let counter = next; counter < next + SHARDS * 4; counter += 4) {
+    const size = load<u32>(counter)
+    store<u32>(counter, sum)
+    sum += size
+  }
+  for (let i: u32 = 0; i < n; i++) {
+    const counter = next + (u32(load<u8>(shardsAt + i)) << 2)
+    const from = load<u32>(counter)
+    store<u32>(counter, from + 1)
+    copyVerdict(from, to, i)
+  }
+}
+
+const SHARDS: u32 = 256
 
 /** It is as late as the last of `n` rows, whosever that was. */
 export function endRows(n: u32): void {

@@ -97,6 +97,8 @@ export interface Exports {
   findShards(from: number, to: number, zero: number): number
   listRows(count: number, ordered: number): number
   endRows(count: number): void
+  verdictsFrom(): number
+  mergeVerdicts(count: number, to: number): void
   runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
   advance(time: bigint): number
   eventsWaiting(): number
@@ -447,15 +449,20 @@ export class Core {
   }
 
   /**
-   * Classifies this core's own of the first `count` rows.
+   * Classifies this core's own of the first `count` rows. Their verdicts lie together.
    *
-   * @returns which they are
+   * @returns which rows they are, and where their verdicts begin
    */
-  trackRows(count: number, zero: number, ordered: boolean): Uint32Array {
+  trackRows(count: number, zero: number, ordered: boolean): { rows: Uint32Array; first: number } {
     const own = this.#exports.listRows(count, ordered ? 1 : 0)
     this.#run(0, own, (this.#at.input - zero) >>> 0, false)
     this.#exports.endRows(count)
-    return this.#columns.offset.subarray(0, own)
+    return { rows: this.#columns.offset.subarray(0, own), first: this.#exports.verdictsFrom() >>> 0 }
+  }
+
+  /** Copies the verdicts of all cores to `to`, in the order of the rows. */
+  mergeVerdicts(count: number, to: number): void {
+    this.#exports.mergeVerdicts(count, to)
   }
 
   /**

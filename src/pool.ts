@@ -7,7 +7,7 @@ import { ConntrackError, type ConntrackErrorCode } from './errors.js'
 import type { Piece } from './border.js'
 import { trackApart } from './pool/apart.js'
 import { Member } from './pool/member.js'
-import { cut } from './pool/place.js'
+import { cut, ROOM } from './pool/place.js'
 import type { CallRequest, PoolExpectation, PoolTrackerOptions } from './pool/protocol.js'
 import { ENTRIES } from './pool/ring.js'
 import { shareCore } from './pool/shared-core.js'
@@ -81,7 +81,7 @@ export class TrackerPool implements AsyncDisposable {
     // Others wait for what a worker was about to do: none goes on without it.
     const listeners = { told: () => this.#together!.told(), failed: (error: ConntrackError) => this.#end(error) }
     this.#members = Array.from({ length: workers }, () => new Member(options.worker, listeners))
-    this.#together = shared && new Together(shared, this.#members)
+    this.#together = shared && new Together(shared, this.#members, seed)
     this.#ready = this.#turns.take(() => Promise.all(this.#members.map((member, index) => member.ask(id => ({
       kind: 'make', id, shard: { index, of: workers, seed }, helpers, options: { ...tracker, hashSeed: seed }, shared,
     })))))
@@ -99,14 +99,28 @@ export class TrackerPool implements AsyncDisposable {
   async trackBatch(batch: PacketBatch): Promise<VerdictBatch> {
     this.#open()
     checkBatch(batch, Infinity)
-    const pieces = cut(batch)
+    const inPlace = this.#together?.has(batch) ?? false
+    const pieces = cut(batch, inPlace ? Infinity : ROOM)
     if (!pieces) throw invalid('a packet of the batch lies outside of its data')
     this.#together?.count()
-    const kept = this.#turns.has(pieces.length) ? batch : copyOf(batch)
+    const kept = this.#turns.has(pieces.length) ? batch : copyOf(batch, inPlace)
     const into = pieces.length === 1 ? null : emptyVerdicts(batch.count)
     const answers = Promise.all(pieces.map(piece => this.#turns.take(turn => this.#track(kept, piece, turn, into))))
     const [, [verdicts = into]] = await Promise.all([this.#ready, answers])
     return verdicts!
+  }
+
+  /**
+   * Memory for packets, so many bytes of zeros, that all workers see: packets of batches whose `data` lies in it are not
+   * copied, and must stay as they are until the batch is answered. It is part of the pool's memory (4 GiB, tables included)
+   * to the end. Where memory cannot be shared it is like any other.
+   *
+   * @throws ConntrackError `invalid-argument` where there is none left, `closed`
+   */
+  allocate(bytes: number): Uint8Array {
+    this.#open()
+    if (!Number.isSafeInteger(bytes) || bytes < 0) throw invalid('bytes must be a whole number')
+    return this.#together?.allocate(bytes) ?? new Uint8Array(bytes)
   }
 
   #track(batch: PacketBatch, piece: Piece, turn: number, into: VerdictBatch | null): Promise<VerdictBatch> {
@@ -171,10 +185,10 @@ export class TrackerPool implements AsyncDisposable {
   }
 }
 
-/** A batch that nobody else changes. */
-function copyOf({ count, data, ...columns }: PacketBatch): PacketBatch {
+/** A batch that nobody else changes, but for packets `inPlace`. */
+function copyOf({ count, data, ...columns }: PacketBatch, inPlace: boolean): PacketBatch {
   const own = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.slice(0, count)]))
-  return { count, data: data.slice(), ...own as unknown as typeof columns }
+  return { count, data: inPlace ? data : data.slice(), ...own as unknown as typeof columns }
 }
 
 /** Numbers are added up, objects field by field; what is neither is the first's. */

@@ -400,11 +400,11 @@ export class Tracker implements Disposable {
    *
    * @internal
    */
-  trackTogether(classify: (core: Core) => Uint32Array): Uint32Array {
+  trackTogether<T>(classify: (core: Core) => T): T {
     this.#enter()
-    const rows = classify(this.#core)
+    const result = classify(this.#core)
     this.#leave()
-    return rows
+    return result
   }
 
   /** Verdict `index` of a batch as an object. */
@@ -933,7 +933,7 @@ function hashKeys(seed: number | bigint | Uint8Array | undefined): Uint8Array {
 }
 
 /** The secret by which packets are shared out. */
-function shardKeys(seed: number): BigUint64Array {
+export function shardKeys(seed: number): BigUint64Array {
   return new BigUint64Array(spread(BigInt(seed)).buffer)
 }
 

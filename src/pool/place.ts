@@ -11,25 +11,27 @@ export const PIECE = 16_384
 const PLACE_SIZE = 4 << 20
 const SHEET_SIZE = 27 * PIECE
 /** Bytes of packets, behind those that align them with where they come from. */
-const ROOM = PLACE_SIZE - 27 * PIECE - 8
-const PAGE = 1 << 16
+export const ROOM = PLACE_SIZE - 27 * PIECE - 8
+export const PAGE = 1 << 16
 
 /** Addresses in memory that several cores have. */
 export interface Addresses {
   readonly ring: number
   readonly places: readonly number[]
+  /** Of each place what workers write verdicts to, each its own together. */
+  readonly unordered: readonly number[]
   readonly sheets: readonly number[]
 }
 
 /** Room in memory that cores will have too. */
 export function reserve(memory: WebAssembly.Memory, ring: number, places: number, sheets: number): Addresses {
-  const sizes = [ring, ...Array<number>(places).fill(PLACE_SIZE), ...Array<number>(sheets).fill(SHEET_SIZE)]
+  const sizes = [ring, ...Array<number>(places).fill(PLACE_SIZE), ...Array<number>(places + sheets).fill(SHEET_SIZE)]
   let next = memory.grow(Math.ceil(sizes.reduce((sum, size) => sum + size) / PAGE)) * PAGE
   const [at, ...rest] = sizes.map(size => {
     next += size
     return next - size
   })
-  return { ring: at, places: rest.slice(0, places), sheets: rest.slice(places) }
+  return { ring: at, places: rest.slice(0, places), unordered: rest.slice(places, 2 * places), sheets: rest.slice(2 * places) }
 }
 
 /** Arrays of `PIECE` numbers, one behind the other. */
@@ -63,12 +65,15 @@ export class Place {
     this.#bytes = new Uint8Array(buffer)
   }
 
+  fillColumns(batch: PacketBatch, { from, to }: Piece): void {
+    for (const name of COLUMNS) this.#columns[name].set(batch[name].subarray(from, to))
+  }
+
   /** @returns the address of what has offset 0 in the batch */
-  fill({ data, ...columns }: PacketBatch, { from, to, low, high }: Piece): number {
+  fillBytes({ data }: PacketBatch, { low, high }: Piece): number {
     // Into shared memory V8 copies byte by byte unless both sides lie alike in their words: 14 ns a packet, not 2.
     const skew = (data.byteOffset + low) & 7
     if (high > low) this.#bytes.set(data.subarray(low, high), this.#input + skew)
-    for (const name of COLUMNS) this.#columns[name].set(columns[name].subarray(from, to))
     return (this.#input + skew - low) >>> 0
   }
 }
@@ -94,22 +99,17 @@ export class Sheet {
     return { count, ...Object.fromEntries(views) as Verdicts }
   }
 
-  /** Copies the first `count` rows to others, from row `to` on. */
-  copy(count: number, columns: VerdictBatch, to: number): void {
-    for (const name of VERDICT_COLUMNS) columns[name].set(this.#verdicts[name].subarray(0, count), to)
-  }
-
-  /** Copies some rows to others, one behind the other. */
-  gather(rows: Uint32Array, columns: VerdictBatch): void {
-    for (const name of VERDICT_COLUMNS) {
-      const [column, to] = [this.#verdicts[name], columns[name]]
-      for (let i = 0; i < rows.length; i++) to[i] = column[rows[i]]
-    }
+  /** Copies `count` rows from row `from` on to others, from row `to` on. */
+  copy(from: number, count: number, columns: VerdictBatch, to: number): void {
+    for (const name of VERDICT_COLUMNS) columns[name].set(this.#verdicts[name].subarray(from, from + count), to)
   }
 }
 
-/** A batch in pieces that fit, neither too many packets nor too many bytes from the first to the last; null where some are not there. */
-export function cut({ count, data: { length: bytes }, offset, length }: PacketBatch): Piece[] | null {
+/**
+ * A batch in pieces that fit: of neither too many packets nor more than `room` bytes from the first to the last; null where
+ * some packet is not there.
+ */
+export function cut({ count, data: { length: bytes }, offset, length }: PacketBatch, room: number): Piece[] | null {
   const pieces: Piece[] = []
   // Plain numbers, no Math.min: 2 ns a packet, not 7.
   let from = 0
@@ -122,7 +122,7 @@ export function cut({ count, data: { length: bytes }, offset, length }: PacketBa
     const end = start + (size < MAX_PACKET ? size : MAX_PACKET)
     const lower = start < low ? start : low
     const higher = end > high ? end : high
-    if (higher - lower > ROOM || i - from === PIECE) {
+    if (higher - lower > room || i - from === PIECE) {
       pieces.push({ from, to: i, low, high })
       from = i
       low = start

@@ -14,7 +14,7 @@ const FIRST_ENTRY = 272
 const ENTRY_WORDS = 16
 
 /** Words of an entry. The last three are about finding out whose packets are (see share.ts). */
-const Word = { kind: 0, place: 1, sheet: 2, count: 3, zero: 4, finished: 5, begun: 6, done: 7, unordered: 8 } as const
+const Word = { kind: 0, place: 1, sheet: 2, count: 3, zero: 4, tracked: 5, finished: 6, begun: 7, done: 8, unordered: 9 } as const
 const [BATCH, CALL] = [0, 1]
 
 export const RING_SIZE = (FIRST_ENTRY + ENTRIES * ENTRY_WORDS) * 4
@@ -82,9 +82,14 @@ export class Ring {
     return this.#words.subarray(from + Word.begun, from + Word.unordered + 1)
   }
 
-  /** A worker has done its share. @returns whether it is the one to tell the pool */
-  finish(number: number, workers: number): boolean {
-    if (Atomics.add(this.#words, entry(number) + Word.finished, 1) < workers - 1) return false
+  /** A worker has tracked its share. @returns whether it is the last one, which is to finish the batch */
+  isLast(number: number, workers: number): boolean {
+    return Atomics.add(this.#words, entry(number) + Word.tracked, 1) === workers - 1
+  }
+
+  /** A batch is finished. @returns whether the pool must be told */
+  finish(number: number): boolean {
+    Atomics.store(this.#words, entry(number) + Word.finished, 1)
     return Atomics.exchange(this.#words, TOLD, 1) === 0
   }
 
@@ -93,8 +98,8 @@ export class Ring {
     Atomics.store(this.#words, TOLD, 0)
   }
 
-  isFinished(number: number, workers: number): boolean {
-    return Atomics.load(this.#words, entry(number) + Word.finished) === workers
+  isFinished(number: number): boolean {
+    return Atomics.load(this.#words, entry(number) + Word.finished) === 1
   }
 }
 

@@ -9,7 +9,7 @@ import {
   batchIn, verdictsIn, type Answer, type CallRequest, type CopyRequest, type MakeRequest, type PoolExpectation, type Request,
   type TrackedCopy,
 } from './protocol.js'
-import { Ring } from './ring.js'
+import { Ring, type Task } from './ring.js'
 import { trackShare } from './share.js'
 
 /** What a worker has once its tracker could be made. */
@@ -70,20 +70,27 @@ export class Work {
    * @param tell the pool is to look what is finished
    */
   catchUp(tell: () => void): void {
-    const { ring, index, workers } = this.#made ?? {}
+    const { ring, index } = this.#made ?? {}
     if (!ring) return
     do {
       for (let task = ring.at(this.#next); task; task = ring.at(this.#next)) {
         if (task === 'call') return
-        const { addresses: { places, sheets }, tracker } = this.#made!
-        tracker.trackTogether(core => {
-          core.useBatchAt(places[task.place], sheets[task.sheet])
-          return trackShare(core, ring.agreement(this.#next), task.count, task.zero)
-        })
-        if (ring.finish(this.#next, workers!)) tell()
+        if (this.#track(task, ring, this.#made!)) tell()
         this.#next = this.#next + 1 | 0
       }
     } while (!ring.sleep(index!, this.#next))
+  }
+
+  /** @returns whether the pool must be told */
+  #track({ place, sheet, count, zero }: Task, ring: Ring, { tracker, workers, addresses: { places, sheets, unordered } }: Made): boolean {
+    return tracker.trackTogether(core => {
+      // One worker's verdicts are in order already.
+      core.useBatchAt(places[place], workers === 1 ? sheets[sheet] : unordered[place])
+      trackShare(core, ring.agreement(this.#next), count, zero)
+      if (!ring.isLast(this.#next, workers)) return false
+      if (workers > 1) core.mergeVerdicts(count, sheets[sheet])
+      return ring.finish(this.#next)
+    })
   }
 }
 
@@ -100,14 +107,16 @@ function call(request: CallRequest, tracker: Tracker): unknown {
 
 /** Where memory is this worker's own, so is the place, and the whole batch is brought there. */
 function trackCopy({ buffer, count, bytes }: CopyRequest, { tracker, place, sheet, addresses }: Made): TrackedCopy {
-  const zero = place.fill(batchIn(count, bytes, buffer), { from: 0, to: count, low: 0, high: bytes })
-  const rows = tracker.trackTogether(core => {
+  const [batch, whole] = [batchIn(count, bytes, buffer), { from: 0, to: count, low: 0, high: bytes }]
+  place.fillColumns(batch, whole)
+  const zero = place.fillBytes(batch, whole)
+  const { rows, first } = tracker.trackTogether(core => {
     core.useBatchAt(addresses.places[0], addresses.sheets[0])
     return trackShare(core, new Int32Array(3), count, zero)
   })
   const verdicts = verdictsIn(rows.length)
   verdicts.rows.set(rows)
-  sheet.gather(rows, verdicts)
+  sheet.copy(first, rows.length, verdicts, 0)
   return { buffer: verdicts.rows.buffer as ArrayBuffer, count: rows.length }
 }
 
