@@ -556,8 +556,6 @@ export const VERDICT_FLAGS: u32 = 24
 export const VERDICT_PROTOCOL: u32 = 25
 export const VERDICT_FAMILY: u32 = 26
 const VERDICT_WIDTH: u32 = 27
-/** Of the columns in: offset, length, wire length, seconds, nanoseconds, link type. */
-const COLUMNS_WIDTH: u32 = 26
 
 let cursor: u64 = 0
 
@@ -630,15 +628,24 @@ function layOutBatch(batch: u32): void {
   verdictAt = region(batch * VERDICT_WIDTH)
 }
 
-/** From now on a batch's columns and verdicts are those that lie at `at`. */
-export function useBatchAt(at: u32): void {
-  cursor = at
-  layOutBatch(batchSize)
-}
+/** What a pool's worker has of a batch that lies elsewhere: a byte for each row, and its own rows and their times. */
+export let shardsAt: u32 = 0
+export let rowsAt: u32 = 0
+export let timesAt: u32 = 0
 
-/** Bytes of a batch's columns and verdicts. */
-export function batchBytes(): u32 {
-  return batchSize * (COLUMNS_WIDTH + VERDICT_WIDTH)
+/**
+ * From now on a batch's columns, with the shards behind them, and its verdicts lie there; where its own would be there is
+ * room for lists.
+ */
+export function useBatchAt(columns: u32, verdicts: u32): void {
+  if (!rowsAt) {
+    rowsAt = offsetAt
+    timesAt = secondsAt
+  }
+  cursor = columns
+  layOutBatch(batchSize)
+  shardsAt = verdictAt
+  verdictAt = verdicts
 }
 
 /** One record of `size` bytes for every entry, if it is wanted; 0 where not. */

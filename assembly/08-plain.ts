@@ -8,9 +8,9 @@
  */
 import { CHECKSUM_IGNORE, CHECKSUM_OFFLOAD, PROTOCOL_TCP, PROTOCOL_UDP } from './00-constants'
 import {
-  lengthAt, linkTypeAt, MAX_PACKET, nanosecondsAt, offsetAt, Packet, PACKET_SIZE, PATH_TRACK, secondsAt, wireLengthAt,
+  lengthAt, linkTypeAt, MAX_PACKET, offsetAt, Packet, PACKET_SIZE, PATH_TRACK, wireLengthAt,
 } from './01-records'
-import { timeOf } from './07-time'
+import { rowAt, timeAt } from './06-rows'
 import { be16 } from './10-link'
 import { isRight, isRightHeader, pseudoSum, sumOf } from './12-checksum'
 import { orderIpv4, orderIpv6 } from './14-tuple'
@@ -27,10 +27,10 @@ const ETHERTYPE_IPV6: u32 = 0xdd86
 const FRAGMENT: u32 = 0xff3f
 
 /**
- * Reads the packets of the rows from `from` on.
+ * Reads the packets of the rows to be tracked from number `from` on.
  *
  * @param first where the first one's record is
- * @param to behind the last row
+ * @param to behind the last one
  * @param base address of offset 0
  * @returns how many were plain
  */
@@ -38,10 +38,11 @@ export function readPlain(first: u32, from: u32, to: u32, base: u32, headerCheck
   let at = first
   for (let i = from; i < to; i++) {
     const p = changetype<Packet>(at)
-    const frame = base + load<u32>(offsetAt + (i << 2))
-    const length = load<u32>(lengthAt + (i << 2))
-    const wireLength = max(load<u32>(wireLengthAt + (i << 2)), length)
-    const link = linkHeader(load<u16>(linkTypeAt + (i << 1)))
+    const row = rowAt(i)
+    const frame = base + load<u32>(offsetAt + (row << 2))
+    const length = load<u32>(lengthAt + (row << 2))
+    const wireLength = max(load<u32>(wireLengthAt + (row << 2)), length)
+    const link = linkHeader(load<u16>(linkTypeAt + (row << 1)))
     if (length < link + IPV4_HEADER || length > MAX_PACKET) break // where there is no link header, it is longer than any packet
     const network = frame + link
     const type = link ? u32(load<u16>(network - 2)) : typeOfVersion(load<u8>(network))
@@ -50,7 +51,7 @@ export function readPlain(first: u32, from: u32, to: u32, base: u32, headerCheck
     if (type == ETHERTYPE_IPV4) {
       if (!readIpv4(p, network, captured, wire, headerChecksums, checksums)) break
     } else if (type != ETHERTYPE_IPV6 || !readIpv6(p, network, captured, wire, checksums)) break
-    p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
+    p.time = timeAt(row)
     p.network = network
     p.ownNetwork = link
     p.ownTransport = p.transport - frame

@@ -21,22 +21,26 @@ const REDIRECTED: u32 = 48
 const MAX_EXTENSIONS: u32 = 16
 
 /** This tracker's number, how many there are, and their secret: who knows it can load one of them alone. */
-let own: u32 = 0
+export let own: u32 = 0
 let total: u32 = 1
 let keyA: u64 = 1
 let keyB: u64 = 1
+/** Packets of others come too. */
+export let selecting: bool = false
 
-export function setShard(index: u32, count: u32, a: u64, b: u64): void {
+/** @param select whether packets of others come too, and are to be left to them */
+export function chooseShard(index: u32, count: u32, a: u64, b: u64, select: bool): void {
   own = index
   total = count
   keyA = a | 1
   keyB = b | 1
+  selecting = select && count > 1
 }
 
-/** Another tracker has this packet. Costs one comparison where there is only one. */
+/** Another tracker has this packet. Costs one comparison where there is none. */
 // @ts-ignore: decorator
 @inline export function isElsewhere(p: Packet, linkType: u32): bool {
-  return total > 1 && shardOf(p, linkType) != own
+  return selecting && shardOf(p, linkType) != own
 }
 
 /** The shard of a packet whose frame and length are known. */
@@ -105,11 +109,6 @@ function icmpv6At(at: u32, available: u32): u32 {
 // @ts-ignore: decorator
 @inline function fold(address: u32): u32 {
   return u32((load<u64>(address) * keyB + load<u64>(address, 8) * keyA) >> 32)
-}
-
-/** How many shards there are. */
-export function shards(): u32 {
-  return total
 }
 
 /** The same for both orders. */

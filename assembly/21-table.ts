@@ -48,6 +48,19 @@ export let highest: u32 = 0
 export let turnedAwayAt: i64 = i64.MAX_VALUE
 export let freeSlot: u32 = 0
 export let lastId: u32 = 0
+/** From one id to the next: trackers that share the packets number theirs so that no two have the same. */
+let idStep: u32 = 1
+
+export function setIds(first: u32, step: u32): void {
+  idStep = step
+  lastId = first - step
+}
+
+/** The id that the next connection gets. */
+export function nextId(): u32 {
+  const id = lastId + idStep
+  return id ? id : idStep
+}
 
 // @ts-ignore: decorator
 @inline export function bucketOf(hash: u32): u32 {
@@ -207,7 +220,7 @@ export function release(e: Entry): void {
 /** Puts an entry into the index and gives it its id. */
 export function insert(e: Entry): void {
   assert(!(e.status & STATUS_CONFIRMED) && e.hash != 0) // I1
-  if (++lastId == 0) lastId = 1
+  lastId = nextId()
   e.id = lastId
   e.status |= STATUS_CONFIRMED
   count(COUNTER_CONFIRMED)

@@ -21,7 +21,7 @@ import {
   grePairsAt, Helped, helpedAt, HELPED_SIZE, maxExpectations, Packet, scratchAt, slotOf, SWITCH_EXPECT_MAX, switched, ZONE_BOTH,
 } from './01-records'
 import { hashKey } from './20-hash'
-import { find, lastId, remove } from './21-table'
+import { find, nextId, remove } from './21-table'
 import { clock, packetNumber, tellExpectation } from './40-events'
 import { recordAnnounced } from './41-record'
 
@@ -257,7 +257,7 @@ function insertExpectation(from: Expectation, e: Entry): void {
   x.id = lastExpectationId
   x.packet = packetNumber
   x.used = 1
-  x.masterId = e.id ? e.id : lastId + 1 // the first packet's entry gets its id when that packet has passed
+  x.masterId = e.id ? e.id : nextId() // the first packet's entry gets its id when that packet has passed
   x.next = load<u32>(bucketHead(x.bucket))
   store<u32>(bucketHead(x.bucket), slot)
   x.sibling = helpedOf(e).expectations

@@ -9,7 +9,6 @@ import {
   batchSize, Packet, verdictAt, VERDICT_CONNECTION, VERDICT_DIRECTION, VERDICT_FAMILY, VERDICT_FLAGS, VERDICT_NETWORK,
   VERDICT_PROTOCOL, VERDICT_PROTOCOL_STATE, VERDICT_REASON, VERDICT_STATE, VERDICT_TIMEOUT, VERDICT_TRANSPORT,
 } from './01-records'
-import { shards } from './09-shard'
 
 /**
  * Writes row `index` of all columns.
@@ -60,25 +59,24 @@ if (
   return u8((status & STATUS_ASSURED ? VERDICT_ASSURED : 0) | (status & STATUS_SEEN_REPLY ? VERDICT_SEEN_REPLY : 0))
 }
 
-/** Row `to` of the columns becomes row `from` of others, a shard's: numbers of its connections are 1, 2, 3 … there. */
+/** Copies row `from` of the columns to row `to` of others. */
 // @ts-ignore: decorator
-@inline export function copyVerdict(others: u32, from: u32, to: u32, shard: u32): void {
-  const columns = verdictAt
+@inline export function copyVerdict(from: u32, others: u32, to: u32): void {
   const n = batchSize
-  store<f64>(columns + VERDICT_TIMEOUT * n + (to << 3), load<f64>(others + VERDICT_TIMEOUT * n + (from << 3)))
-  const words = columns + (to << 2)
-  const otherWords = others + (from << 2)
-  const id = load<u32>(otherWords + VERDICT_CONNECTION * n)
-  store<u32>(words + VERDICT_CONNECTION * n, id ? (id - 1) * shards() + shard + 1 : 0)
-  store<u32>(words + VERDICT_NETWORK * n, load<u32>(otherWords + VERDICT_NETWORK * n))
-  store<u32>(words + VERDICT_TRANSPORT * n, load<u32>(otherWords + VERDICT_TRANSPORT * n))
-  const bytes = columns + to
-  const otherBytes = others + from
-  store<u8>(bytes + VERDICT_STATE * n, load<u8>(otherBytes + VERDICT_STATE * n))
-  store<u8>(bytes + VERDICT_DIRECTION * n, load<u8>(otherBytes + VERDICT_DIRECTION * n))
-  store<u8>(bytes + VERDICT_REASON * n, load<u8>(otherBytes + VERDICT_REASON * n))
-  store<u8>(bytes + VERDICT_PROTOCOL_STATE * n, load<u8>(otherBytes + VERDICT_PROTOCOL_STATE * n))
-  store<u8>(bytes + VERDICT_FLAGS * n, load<u8>(otherBytes + VERDICT_FLAGS * n))
-  store<u8>(bytes + VERDICT_PROTOCOL * n, load<u8>(otherBytes + VERDICT_PROTOCOL * n))
-  store<u8>(bytes + VERDICT_FAMILY * n, load<u8>(otherBytes + VERDICT_FAMILY * n))
+  const columns = verdictAt
+  store<f64>(others + VERDICT_TIMEOUT * n + (to << 3), load<f64>(columns + VERDICT_TIMEOUT * n + (from << 3)))
+  const words = columns + (from << 2)
+  const otherWords = others + (to << 2)
+  store<u32>(otherWords + VERDICT_CONNECTION * n, load<u32>(words + VERDICT_CONNECTION * n))
+  store<u32>(otherWords + VERDICT_NETWORK * n, load<u32>(words + VERDICT_NETWORK * n))
+  store<u32>(otherWords + VERDICT_TRANSPORT * n, load<u32>(words + VERDICT_TRANSPORT * n))
+  const bytes = columns + from
+  const otherBytes = others + to
+  store<u8>(otherBytes + VERDICT_STATE * n, load<u8>(bytes + VERDICT_STATE * n))
+  store<u8>(otherBytes + VERDICT_DIRECTION * n, load<u8>(bytes + VERDICT_DIRECTION * n))
+  store<u8>(otherBytes + VERDICT_REASON * n, load<u8>(bytes + VERDICT_REASON * n))
+  store<u8>(otherBytes + VERDICT_PROTOCOL_STATE * n, load<u8>(bytes + VERDICT_PROTOCOL_STATE * n))
+  store<u8>(otherBytes + VERDICT_FLAGS * n, load<u8>(bytes + VERDICT_FLAGS * n))
+  store<u8>(otherBytes + VERDICT_PROTOCOL * n, load<u8>(bytes + VERDICT_PROTOCOL * n))
+  store<u8>(otherBytes + VERDICT_FAMILY * n, load<u8>(bytes + VERDICT_FAMILY * n))
 }

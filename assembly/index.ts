@@ -14,16 +14,16 @@
  */
 import { CHECKSUM_IGNORE, CHANGE_LABEL, CHANGE_MARK, EVENT_UPDATE, PROTOCOL_TCP, STATUS_FIXED_TIMEOUT } from './00-constants'
 import {
-  accountsAt, batchBytes, batchSize, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
+  accountsAt, buckets, clearPacket, copyExtras, countersAt, dropAt, entriesAt, Entry, ENTRY_SIZE, entryAt, eventsAt,
   expectationIndexAt, expectationsAt, extrasAt, fragmentsAt, grePairsAt, GROUP, hashKeysAt, helpedAt, helpersAt,
   historiesAt, indexAt, inputAt,
   LABELS_SIZE, labelsAt, layOut, lengthAt, lifeAt, linkTypeAt, MAX_PACKET, nanosecondsAt, neededAt, notrackAt, offsetAt, Packet,
   PACKET_SIZE, PATH_ELSEWHERE, PATH_ICMP_ERROR, PATH_NONE, PATH_TRACK, PATH_UNTRACKED, policiesAt, provenanceAt, recordsAt, scratchAt,
   secondsAt, settingsAt, startsAt, switchesAt, verdictAt, wireLengthAt, ZONE_BOTH, zonesAt,
 } from './01-records'
-import { timeOf } from './07-time'
+import { firstVerdict, rowAt, timeAt } from './06-rows'
 import { readPlain } from './08-plain'
-import { isElsewhere, isPlainIpv4, shardOf, shardOfIpv4, shards } from './09-shard'
+import { chooseShard, isElsewhere, selecting } from './09-shard'
 import { readLink } from './10-link'
 import { fragmentBytes, layOutFragments, releaseComplete, stagingHasRoom } from './11-fragments'
 import { readNetwork } from './11-network'
@@ -32,7 +32,7 @@ import { makeKey } from './14-tuple'
 import { makeCrcTable } from './19-sctp-header'
 import { readTransport, transportChecksums } from './15-transport'
 import { hashKey } from './20-hash'
-import { bucketOf, entries, find, highest, remove, setDirectional, suggest } from './21-table'
+import { bucketOf, entries, find, highest, remove, setDirectional, setIds, suggest } from './21-table'
 import { sweepAll } from './22-expiry'
 import {
   addExpectation, destroyGre, endOrphans, expectationAt, findExpectationOf, helpedOf, highestExpectation, mapGreKeys,
@@ -42,7 +42,6 @@ import {
   clock, forgetEvents, packetNumber, passTime, roomForPacket, roomForSweep, setTelling, tell, waiting,
 } from './40-events'
 import { setRecording } from './41-record'
-import { copyVerdict } from './43-columns'
 import { isPlainRun, maySteady, trackSteady } from './48-steady'
 import { mayGoOn, trackKnown } from './49-known'
 import {
@@ -51,8 +50,8 @@ import {
 } from './50-track'
 
 export { useBatchAt } from './01-records'
-export { setShard } from './09-shard'
-export { nextUsedBucket } from './21-table'
+export { endRows, findShards, listRows, mergeVerdicts, verdictsFrom } from './06-rows'
+export { nextId, nextUsedBucket } from './21-table'
 export { layoutFingerprint, loadLife, saveLife } from './60-snapshot'
 export { fragmentsAreSound } from './61-fragment-snapshot'
 
@@ -138,13 +137,23 @@ export function configure(
   setDirectional(directional)
 }
 
+/**
+ * This tracker's share of the packets, where several share them: its number, how many there are, and their secret.
+ *
+ * @param select whether packets of others come too, and are to be left to them
+ */
+export function setShard(index: u32, total: u32, a: u64, b: u64, select: bool): void {
+  chooseShard(index, total, a, b, select)
+  setIds(index + 1, total)
+}
+
 /** Whether somebody listens to events. */
 export function listen(on: bool): void {
   setTelling(on)
 }
 
 /**
- * Classifies packets `from` to `to` of the columns.
+ * Classifies packets `from` to `to` of the columns, or of the rows that are listed.
  *
  * @param base offset, as the column counts, of the input's first byte
  * @param recorded whether records are kept of them
@@ -165,10 +174,10 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
     }
     while (groupLeft > 0) {
       const p = packetAt(groupSize - groupLeft)
-      const n = plain ? goOnWith(p, changetype<u32>(packetAt(groupSize)), from) : 0
+      const n = plain ? goOnWith(p, changetype<u32>(packetAt(groupSize)), firstVerdict + from) : 0
       if (n == 0) {
         if (!roomForPacket()) return from
-        classify(p, from)
+        classify(p, firstVerdict + from)
         if (handedOver) return from
       }
       groupLeft -= max<u32>(n, 1)
@@ -370,12 +379,12 @@ export { markHeld }
 function readGroup(from: u32, most: u32): u32 {
   releaseComplete()
   const transportMode = transportChecksums(checksumMode)
-  const plain = shards() == 1 && !hasMatches()
+  const plain = !selecting && !hasMatches()
   let n: u32 = 0
   while (n < most) {
     if (plain) n += readPlain(changetype<u32>(packetAt(n)), from + n, from + most, inputBase, checksumMode, transportMode)
     if (n == most || !stagingHasRoom()) break
-    readColumns(packetAt(n), from + n, transportMode)
+    readColumns(packetAt(n), rowAt(from + n), transportMode)
     n++
   }
   for (let i: u32 = 0; i < n; i++) {
@@ -395,7 +404,7 @@ function readGroup(from: u32, most: u32): u32 {
   p.frame = inputBase + load<u32>(offsetAt + (i << 2))
   p.length = load<u32>(lengthAt + (i << 2))
   p.wireLength = load<u32>(wireLengthAt + (i << 2))
-  p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
+  p.time = timeAt(i)
   const linkType: u32 = load<u16>(linkTypeAt + (i << 1))
   if (isElsewhere(p, linkType)) return leaveElsewhere(p)
   readPacket(p, linkType, transportMode)
@@ -430,125 +439,6 @@ function readPacket(p: Packet, linkType: u32, transportMode: u32): void {
   p.network = p.frame
   clearPacket(p)
 }
-
-/**
- * Shares out the batch in the columns, whose bytes are at `input`, to a pool's workers: at `to` lie the same columns, each
- * worker's packets together and in order, the place that each packet has there, and where each worker's end.
- *
- * Times are those of the pool's clock, which never goes back: a worker learns from its own packets how late it is.
- */
-export function deal(n: u32, base: u32, input: u32, to: u32): void {
-  const shards = shardsAt(to)
-  const ends = endsAt(to)
-  memory.fill(ends, 0, ENDS)
-  const first = input - base
-  for (let i: u32 = 0; i < n; i++) {
-    const shard = shardOfRow(i, first)
-    store<u8>(shards + i, shard)
-    const counted = ends + (shard << 2)
-    store<u32>(counted, load<u32>(counted) + 1)
-  }
-  startsFromCounts(ends)
-  const places = to + batchBytes()
-  const away = to - offsetAt
-  latestSecond = NaN
-  for (let i: u32 = 0; i < n; i++) {
-    const end = ends + (u32(load<u8>(shards + i)) << 2)
-    const place = load<u32>(end)
-    store<u32>(end, place + 1)
-    store<u32>(places + (i << 2), place)
-    dealPacket(i, place, away)
-    dealTime(i, place, away)
-  }
-  if (n) passTime(timeOf(latestSecond, latestNanosecond))
-}
-
-/** The shard of a row of the columns, whose bytes are at `first` and its offset. */
-// @ts-ignore: decorator
-@inline function shardOfRow(i: u32, first: u32): u32 {
-  const frame = first + load<u32>(offsetAt + (i << 2))
-  const length = load<u32>(lengthAt + (i << 2))
-  const linkType: u32 = load<u16>(linkTypeAt + (i << 1))
-  if (isPlainIpv4(frame, length, linkType)) return shardOfIpv4(frame)
-  const p = packetAt(0)
-  p.frame = frame
-  p.length = min(length, MAX_PACKET)
-  p.wireLength = p.length
-  return shardOf(p, linkType)
-}
-
-/** Each shard's packets begin where the ones before end. */
-function startsFromCounts(at: u32): void {
-  let sum: u32 = 0
-  for (const end = at + ENDS; at < end; at += 4) {
-    const n = load<u32>(at)
-    store<u32>(at, sum)
-    sum += n
-  }
-}
-
-/** Row `from` of the columns becomes row `to` of those that lie `away` from them. */
-// @ts-ignore: decorator
-@inline function dealPacket(from: u32, to: u32, away: u32): void {
-  const word = away + (to << 2)
-  store<u32>(offsetAt + word, load<u32>(offsetAt + (from << 2)))
-  const length = load<u32>(lengthAt + (from << 2))
-  store<u32>(lengthAt + word, min(length, MAX_PACKET))
-  store<u32>(wireLengthAt + word, max(length, load<u32>(wireLengthAt + (from << 2))))
-  store<u16>(linkTypeAt + away + (to << 1), load<u16>(linkTypeAt + (from << 1)))
-}
-
-/** The latest time of the batch that is dealt, as the columns have it; NaN before its first packet. */
-let latestSecond: f64 = NaN
-let latestNanosecond: u32 = 0
-
-/** The time of row `from`, or the pool's clock where that is later. */
-// @ts-ignore: decorator
-@inline function dealTime(from: u32, to: u32, away: u32): void {
-  const seconds = load<f64>(secondsAt + (from << 3))
-  const nanoseconds = load<u32>(nanosecondsAt + (from << 2))
-  // Most packets are later than the one before, which is told without converting both: 4 ns.
-  const later = seconds > latestSecond || (seconds == latestSecond && nanoseconds >= latestNanosecond)
-  if (!later || nanoseconds >= 1_000_000_000) return dealTimeByClock(to, away, seconds, nanoseconds)
-  latestSecond = seconds
-  latestNanosecond = nanoseconds
-  store<f64>(secondsAt + away + (to << 3), seconds)
-  store<u32>(nanosecondsAt + away + (to << 2), nanoseconds)
-}
-
-function dealTimeByClock(to: u32, away: u32, seconds: f64, nanoseconds: u32): void {
-  if (latestSecond == latestSecond) passTime(timeOf(latestSecond, latestNanosecond))
-  passTime(timeOf(seconds, nanoseconds))
-  latestSecond = f64(clock / 1_000_000_000 - i64(clock % 1_000_000_000 < 0))
-  latestNanosecond = u32(clock - i64(latestSecond) * 1_000_000_000)
-  store<f64>(secondsAt + away + (to << 3), latestSecond)
-  store<u32>(nanosecondsAt + away + (to << 2), latestNanosecond)
-}
-
-/** Brings the verdicts of what was dealt to `at` into the columns, in the order of the batch. */
-export function collect(n: u32, at: u32): void {
-  const shards = shardsAt(at)
-  const places = at + batchBytes()
-  const from = verdictAt + (at - offsetAt)
-  for (let i: u32 = 0; i < n; i++) copyVerdict(from, load<u32>(places + (i << 2)), i, load<u8>(shards + i))
-}
-
-/** Bytes from where a batch is dealt to, to where its packets' bytes can lie. */
-export function dealtBytes(): u32 {
-  return batchBytes() + batchSize * 5 + ENDS
-}
-
-/** Where the ends of the shards' packets are. */
-export function endsAt(dealt: u32): u32 {
-  return dealt + batchBytes() + (batchSize << 2)
-}
-
-function shardsAt(dealt: u32): u32 {
-  return endsAt(dealt) + ENDS
-}
-
-/** A number for each shard. */
-const ENDS: u32 = 256 * 4
 
 /** Memory touched ahead; the sum keeps the loads alive. */
 let touched: u32 = 0

@@ -2,7 +2,7 @@
  * The border to the core: the one file that knows its addresses and layouts (`assembly/01-records.ts`). Nothing else
  * holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
  */
-import { BATCH_SIZE, slice, type PacketBatch } from './batch.js'
+import { BATCH_SIZE, type PacketBatch } from './batch.js'
 import { connState } from './conn-state.js'
 import { ConntrackError } from './errors.js'
 import { ipv4Text, ipv6Text } from './format/address.js'
@@ -38,7 +38,6 @@ const REPORTED_COUNTERS = 352
 const LIFE_SIZE = 128
 /** Where a life has the highest slot. */
 const LIFE_HIGHEST = 32
-const LIFE_LAST_ID = 40
 /** Where it has the highest slot of expectations. */
 const LIFE_HIGHEST_EXPECTATION = 56
 /** Of the region of reassembly: places and lengths of the values that change, and its pools (of queues, peers, blocks). */
@@ -91,14 +90,15 @@ export interface Exports {
   regionAt(region: number): number
   configure(
     checksums: number, notrack: number, zone: number, policy: number, helper: number, drop: number, directional: number): void
-  setShard(index: number, of: number, a: bigint, b: bigint): void
+  setShard(index: number, of: number, a: bigint, b: bigint, select: number): void
   listen(on: number): void
   run(from: number, to: number, base: number, recorded: number, goOn: number): number
-  deal(count: number, base: number, input: number, to: number): void
-  collect(count: number, at: number): void
-  dealtBytes(): number
-  endsAt(dealt: number): number
-  useBatchAt(at: number): void
+  useBatchAt(columns: number, verdicts: number): void
+  findShards(from: number, to: number, zero: number): number
+  listRows(count: number, ordered: number): number
+  endRows(count: number): void
+  verdictsFrom(): number
+  mergeVerdicts(count: number, to: number): void
   runOne(length: number, wireLength: number, linkType: number, time: bigint, recorded: number): void
   advance(time: bigint): number
   eventsWaiting(): number
@@ -139,6 +139,7 @@ export interface Exports {
   mapGreKeys(master: number, direction: number): number
   unmapGreKeys(master: number): void
   destroyGre(zone: number): void
+  nextId(): number
   nextUsedBucket(from: number): number
   layoutFingerprint(): number
   fragmentsAreSound(queues: number, peers: number, blocks: number): number
@@ -213,8 +214,6 @@ export interface Sizes {
   readonly maxConnections: number
   readonly maxExpectations: number
   readonly batchSize: number
-  /** Bytes of packets, or of batches that are dealt. */
-  readonly input?: number
   /** The most that the high thresholds of reassembly will be set to, bytes. */
   readonly fragments4: number
   readonly fragments6: number
@@ -288,8 +287,8 @@ export class Core {
   constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts, memory = newMemory()) {
     const exports = instantiate(module, memory)
     const wanted = Object.entries(PARTS).reduce((sum, [name, bit]) => parts[name as keyof Parts] ? sum | bit : sum, 0)
-    const { maxConnections, maxExpectations, batchSize, input = INPUT_SIZE, fragments4, fragments6 } = sizes
-    if (!exports.createCore(maxConnections, maxExpectations, batchSize, input, fragments4, fragments6, wanted)) {
+    const { maxConnections, maxExpectations, batchSize, fragments4, fragments6 } = sizes
+    if (!exports.createCore(maxConnections, maxExpectations, batchSize, INPUT_SIZE, fragments4, fragments6, wanted)) {
       const fragments = fragments4 + fragments6
       throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections} and ${fragments} bytes of fragments`)
     }
@@ -336,9 +335,9 @@ export class Core {
     this.#bytes.set(keys.subarray(0, HASH_KEYS), this.#at.hashKeys)
   }
 
-  /** Which packets are this core's, where several share them. */
-  setShard(index: number, of: number, keys: BigUint64Array): void {
-    this.#exports.setShard(index, of, keys[0], keys[1])
+  /** Which packets are this core's, where several share them. Those of others come too where it `selects`. */
+  setShard(index: number, of: number, keys: BigUint64Array, selects: boolean): void {
+    this.#exports.setShard(index, of, keys[0], keys[1], selects ? 1 : 0)
   }
 
   setSysctl(name: string, value: number): void {
@@ -434,50 +433,36 @@ export class Core {
     }
   }
 
-  /** Bytes of packets in a batch that is dealt to `bytes` bytes of the input. */
-  roomForPackets(bytes: number): number {
-    return bytes - this.#exports.dealtBytes() - 14
+  // A batch that several cores share: it lies elsewhere in their memory (`pool/place.ts`).
+
+  useBatchAt(columns: number, verdicts: number): void {
+    this.#exports.useBatchAt(columns, verdicts)
   }
 
   /**
-   * Shares out packets by shard: the input has from `place` on the rows of each shard together, and behind them the bytes.
+   * Finds out whose rows `from` to `to` are, for all cores; offset 0 has the address `zero`.
    *
-   * @returns where each shard's rows end, and the addresses of the rows and of the first byte
+   * @returns whether none of them is earlier than the one before
    */
-  deal(batch: PacketBatch, { from, to, low, high }: Piece, place: number): { ends: Uint32Array; at: number; input: number } {
-    const at = this.#at.input + place
-    // Into shared memory V8 copies byte by byte unless both sides lie alike in their words: 14 ns a packet, not 2.
-    const skew = (batch.data.byteOffset + low) & 7
-    const input = ((at + this.#exports.dealtBytes() + 7) & ~7) + skew
-    this.#bytes.set(batch.data.subarray(low, high), input)
-    const piece = slice(batch, from, to)
-    this.#columns.offset.set(piece.offset)
-    this.#columns.length.set(piece.length)
-    this.#loadColumns(piece, 0, piece.count)
-    this.#exports.deal(piece.count, low, input, at)
-    return { ends: new Uint32Array(this.#bytes.buffer, this.#exports.endsAt(at) >>> 0, 255), at, input }
+  findShards(from: number, to: number, zero: number): boolean {
+    return this.#exports.findShards(from, to, zero) !== 0
   }
 
-  /** Classifies rows of a batch that another core with this memory has dealt; offset 0 has the address `zero`. */
-  trackDealt(at: number, zero: number, from: number, to: number): void {
-    this.#exports.useBatchAt(at)
-    this.#run(from, to, (this.#at.input - zero) >>> 0, false)
+  /**
+   * Classifies this core's own of the first `count` rows. Their verdicts lie together.
+   *
+   * @returns which rows they are, and where their verdicts begin
+   */
+  trackRows(count: number, zero: number, ordered: boolean): { rows: Uint32Array; first: number } {
+    const own = this.#exports.listRows(count, ordered ? 1 : 0)
+    this.#run(0, own, (this.#at.input - zero) >>> 0, false)
+    this.#exports.endRows(count)
+    return { rows: this.#columns.offset.subarray(0, own), first: this.#exports.verdictsFrom() >>> 0 }
   }
 
-  /** Brings the verdicts of a batch that was dealt into columns of the caller's, from row `from` on. */
-  collect(at: number, count: number, columns: VerdictBatch, from: number): void {
-    this.#exports.collect(count, at)
-    for (const name of VERDICT_COLUMNS) columns[name].set(this.#verdicts[name].subarray(0, count), from)
-  }
-
-  /** Views of a batch that was dealt: its columns and verdicts, and `bytes` bytes of packets at `input`. */
-  dealt(at: number, input: number, bytes: number): { columns: Omit<PacketBatch, 'count'>; verdicts: VerdictBatch } {
-    const away = at - this.#at.offset
-    const moved = <T extends object>(views: T) => Object.fromEntries(
-      Object.entries(views).filter(([, view]) => ArrayBuffer.isView(view)).map(([name, view]) => [name, shifted(view, away)])) as T
-    const { wireLength, ...columns } = moved(this.#columns)
-    const data = this.#bytes.subarray(input, input + bytes)
-    return { columns: { ...columns, originalLength: wireLength, data }, verdicts: { ...moved(this.#verdicts), count: this.batchSize } }
+  /** Copies the verdicts of all cores to `to`, in the order of the rows. */
+  mergeVerdicts(count: number, to: number): void {
+    this.#exports.mergeVerdicts(count, to)
   }
 
   /**
@@ -994,9 +979,7 @@ export class Core {
 
   /** Id of a connection; that of one whose first packet is on its way is the next to be given. */
   idOf(slot: number): number {
-    this.#exports.saveLife()
-    const id = this.#view.getUint32(this.#entry(slot) + 52, true)
-    return id || this.#view.getUint32(this.#at.life + LIFE_LAST_ID, true) + 1
+    return this.#view.getUint32(this.#entry(slot) + 52, true) || this.#exports.nextId() >>> 0
   }
 
   setTimeLeft(slot: number, nanoseconds: bigint): void {
@@ -1209,16 +1192,11 @@ export class Core {
   }
 }
 
-const VERDICT_COLUMNS = [
+/** The columns of a batch of verdicts. */
+export const VERDICT_COLUMNS = [
   'timeoutNs', 'connection', 'networkOffset', 'transportOffset', 'state', 'direction', 'reason', 'protocolState', 'flags', 'protocol',
   'family',
 ] as const satisfies readonly (keyof VerdictBatch)[]
-
-/** The view of as many numbers so many bytes away. */
-function shifted(view: Uint8Array, away: number): Uint8Array {
-  const { constructor, buffer, byteOffset, length } = view
-  return new (constructor as Uint8ArrayConstructor)(buffer, byteOffset + away, length)
-}
 
 /** Rows `from` to `to` of a column; the column itself where that is all of it, since a view costs more than a copy. */
 function part<T extends Uint32Array | Float64Array | Uint16Array>(column: T, from: number, to: number): T {

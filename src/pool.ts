@@ -1,13 +1,20 @@
 /**
- * `conntrack-wasm/pool`: a tracker on several cores. All workers see all packets; each tracks those of its hosts (see
- * {@link Shard}), so that no packet needs two of them and the order of packets is kept where it matters.
+ * `conntrack-wasm/pool`: a tracker on several cores. Packets are shared out by their hosts (see {@link Shard}), so that no
+ * packet needs two workers and the order of packets is kept where it matters.
  */
 import type { PacketBatch } from './batch.js'
 import { ConntrackError, type ConntrackErrorCode } from './errors.js'
 import type { Piece } from './border.js'
-import { Dealer } from './pool/dealer.js'
-import { copyRows, layOut, sizeOf, type Answer, type PoolExpectation, type PoolTrackerOptions, type Request } from './pool/protocol.js'
-import { startThread, type Thread, type WebWorker } from './pool/thread.js'
+import { trackApart } from './pool/apart.js'
+import { Member } from './pool/member.js'
+import { cut, ROOM } from './pool/place.js'
+import type { CallRequest, PoolExpectation, PoolTrackerOptions } from './pool/protocol.js'
+import { ENTRIES } from './pool/ring.js'
+import { shareCore } from './pool/shared-core.js'
+import type { WebWorker } from './pool/thread.js'
+import { Together } from './pool/together.js'
+import { Turns } from './pool/turns.js'
+import { emptyVerdicts } from './pool/verdicts.js'
 import { checkBatch } from './tracker.js'
 import type { Connection, Statistics, VerdictBatch } from './types.js'
 
@@ -58,175 +65,116 @@ export function createTrackerPool(options: PoolOptions = {}): TrackerPool {
   return new TrackerPool(options)
 }
 
-interface Waiting {
-  readonly resolve: (result: unknown) => void
-  readonly reject: (error: ConntrackError) => void
-}
-
-/** A worker's rows of a batch that was dealt to `at`, its bytes to `input`. */
-interface Part {
-  readonly at: number
-  readonly input: number
-  readonly from: number
-  readonly to: number
-}
-
-/** A worker and the answers that are awaited from it. */
-class Member {
-  readonly #waiting = new Map<number, Waiting>()
-  readonly #thread: Promise<Thread>
-  #failure: ConntrackError | null = null
-  #lastId = 0
-
-  constructor(make: (() => WebWorker) | undefined) {
-    const failed = (why: string) => this.fail(new ConntrackError('worker-failed', `a worker of the pool has failed: ${why}`))
-    this.#thread = startThread(make, { answered: answer => this.#answered(answer), failed })
-    this.#thread.catch(error => failed(String(error)))
-  }
-
-  /** Asks for something; requests are answered in order. */
-  async ask(make: (id: number) => Request, transfer: ArrayBuffer[] = []): Promise<unknown> {
-    const thread = await this.#thread.catch(() => null)
-    if (this.#failure || !thread) throw this.#failure
-    const id = ++this.#lastId
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      thread.post(make(id), transfer)
-    })
-  }
-
-  #answered({ id, result, error }: Answer): void {
-    const waiting = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    if (error) waiting?.reject(new ConntrackError(error.code, error.message))
-    else waiting?.resolve(result)
-  }
-
-  /** No answer will come any more. */
-  fail(error: ConntrackError): void {
-    this.#failure ??= error
-    for (const { reject } of this.#waiting.values()) reject(this.#failure)
-    this.#waiting.clear()
-  }
-
-  end(): void {
-    this.fail(new ConntrackError('closed', 'the pool is closed'))
-    void this.#thread.then(thread => thread.end(), () => {})
-  }
-}
-
 /** A tracker on several cores; every answer is a promise, and answers come in the order of the questions. */
 export class TrackerPool implements AsyncDisposable {
   readonly #members: readonly Member[]
-  readonly #dealer: Dealer
+  readonly #turns = new Turns(ENTRIES, busy => { for (const member of this.#members) member.hold(busy) })
+  /** Null where workers have memory of their own. */
+  readonly #together: Together | null
   readonly #ready: Promise<unknown>
   #closed = false
 
   /** Use `createTrackerPool`. */
   constructor(options: PoolOptions) {
     const { workers, helpers, tracker, seed } = checkOptions(options)
-    this.#dealer = new Dealer(workers, seed)
-    const { shared } = this.#dealer
-    this.#members = Array.from({ length: workers }, () => new Member(options.worker))
-    this.#ready = Promise.all(this.#members.map((member, index) => member.ask(id => ({
-      kind: 'make', id, index, of: workers, helpers, options: { ...tracker, hashSeed: seed }, shared,
-    }))))
-    this.#ready.catch(() => {}) // it is told by the calls
+    const shared = shareCore()
+    // Others wait for what a worker was about to do: none goes on without it.
+    const listeners = { told: () => this.#together!.told(), failed: (error: ConntrackError) => this.#end(error) }
+    this.#members = Array.from({ length: workers }, () => new Member(options.worker, listeners))
+    this.#together = shared && new Together(shared, this.#members, seed)
+    this.#ready = this.#turns.take(() => Promise.all(this.#members.map((member, index) => member.ask(id => ({
+      kind: 'make', id, shard: { index, of: workers, seed }, helpers, options: { ...tracker, hashSeed: seed }, shared,
+    })))))
+    this.#ready.catch(error => this.#end(error as ConntrackError)) // the calls tell it
   }
 
   /**
    * Classifies a batch of packets, in order. Further batches may be given before this one is answered; their bytes are
    * copied before the call returns.
    *
-   * @returns columns of its own, as `Tracker.trackBatch` gives them; `connection` ids are those of `connections()`
+   * @returns columns as `Tracker.trackBatch` gives them, over the pool's memory, good until four batches more have been given;
+   * `connection` ids are those of `connections()`
    * @throws ConntrackError `invalid-argument`, `closed`, `worker-failed`
    */
   async trackBatch(batch: PacketBatch): Promise<VerdictBatch> {
     this.#open()
     checkBatch(batch, Infinity)
-    const pieces = this.#dealer.cut(batch)
-    const verdicts = emptyVerdicts(batch.count)
-    const kept = this.#dealer.has(pieces.length) ? batch : copyOf(batch)
-    await Promise.all([this.#ready, ...pieces.map(piece => this.#inTurn(slot => this.#track(kept, piece, slot, verdicts)))])
-    return verdicts
+    const inPlace = this.#together?.has(batch) ?? false
+    const pieces = cut(batch, inPlace ? Infinity : ROOM)
+    if (!pieces) throw invalid('a packet of the batch lies outside of its data')
+    this.#together?.count()
+    const kept = this.#turns.has(pieces.length) ? batch : copyOf(batch, inPlace)
+    const into = pieces.length === 1 ? null : emptyVerdicts(batch.count)
+    const answers = Promise.all(pieces.map(piece => this.#turns.take(turn => this.#track(kept, piece, turn, into))))
+    const [, [verdicts = into]] = await Promise.all([this.#ready, answers])
+    return verdicts!
   }
 
-  /** Does something with a place for a batch, after all that was asked for before. */
-  #inTurn<T>(use: (slot: number) => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#dealer.take(slot => {
-        use(slot).then(resolve, reject).finally(() => this.#dealer.give(slot))
-      })
-    })
+  /**
+   * Memory for packets, so many bytes of zeros, that all workers see: packets of batches whose `data` lies in it are not
+   * copied, and must stay as they are until the batch is answered. It is part of the pool's memory (4 GiB, tables included)
+   * to the end. Where memory cannot be shared it is like any other.
+   *
+   * @throws ConntrackError `invalid-argument` where there is none left, `closed`
+   */
+  allocate(bytes: number): Uint8Array {
+    this.#open()
+    if (!Number.isSafeInteger(bytes) || bytes < 0) throw invalid('bytes must be a whole number')
+    return this.#together?.allocate(bytes) ?? new Uint8Array(bytes)
   }
 
-  async #track(batch: PacketBatch, piece: Piece, slot: number, verdicts: VerdictBatch): Promise<void> {
-    const { ends, at, input } = this.#dealer.deal(batch, piece, slot)
-    const zero = input - piece.low >>> 0
-    await Promise.all(this.#members.map((member, i) => {
-      const part = { from: i > 0 ? ends[i - 1] : 0, to: ends[i] }
-      if (part.from === part.to) return
-      if (!this.#dealer.shared) return this.#trackCopy(member, piece, { at, input, ...part })
-      return member.ask(id => ({ kind: 'track', id, at, zero, ...part }))
-    }))
-    this.#dealer.collect(at, piece, verdicts)
-  }
-
-  /** Sends a worker's packets there and gets them back. All bytes are sent: picking some takes longer than copying them. */
-  async #trackCopy(member: Member, piece: Piece, { at, input, from, to }: Part): Promise<void> {
-    const [count, bytes] = [to - from, piece.high - piece.low]
-    const { columns, verdicts } = this.#dealer.dealt(at, input, piece)
-    const buffer = new ArrayBuffer(sizeOf(count, bytes))
-    const { batch } = layOut(buffer, count, bytes)
-    copyRows(columns, from, batch, 0, count)
-    batch.data.set(columns.data)
-    const back = await member.ask(id => ({ kind: 'trackCopy', id, buffer, low: piece.low, count, bytes }), [buffer])
-    copyRows(layOut(back as ArrayBuffer, count, bytes).rows, 0, verdicts, from, count)
+  #track(batch: PacketBatch, piece: Piece, turn: number, into: VerdictBatch | null): Promise<VerdictBatch> {
+    if (this.#together) return this.#together.track(batch, piece, turn, into)
+    return trackApart(batch, piece, this.#members, into)
   }
 
   /** Counters of all workers together. */
   async statistics(): Promise<Statistics> {
-    return (await this.#ask((id, time) => ({ kind: 'statistics', id, time })) as Statistics[]).reduce(sum)
+    return (await this.#ask(id => ({ kind: 'statistics', id })) as Statistics[]).reduce(sum)
   }
 
   /** The live connections of all workers, each worker's in the order in which they were first seen. */
   async connections(): Promise<Connection[]> {
-    return (await this.#ask((id, time) => ({ kind: 'connections', id, time })) as Connection[][]).flat()
+    return (await this.#ask(id => ({ kind: 'connections', id })) as Connection[][]).flat()
   }
 
   /** What connections have announced and nobody has opened yet. */
   async expectations(): Promise<PoolExpectation[]> {
-    return (await this.#ask((id, time) => ({ kind: 'expectations', id, time })) as PoolExpectation[][]).flat()
+    return (await this.#ask(id => ({ kind: 'expectations', id })) as PoolExpectation[][]).flat()
   }
 
   /** Lets time pass without a packet, nanoseconds since 1970. */
   async advance(time: bigint): Promise<void> {
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
-    await this.#ask((id, now) => ({ kind: 'advance', id, time: now }), time)
+    await this.#ask(id => ({ kind: 'advance', id, time }))
   }
 
   /** Changes a sysctl of all workers; see `Tracker.setSysctl`. */
   async setSysctl(name: string, value: number): Promise<void> {
-    await this.#ask((id, time) => ({ kind: 'setSysctl', id, time, name, value }))
+    await this.#ask(id => ({ kind: 'setSysctl', id, name, value }))
   }
 
   /** Ends the workers; what they have not answered is rejected with `closed`. */
   close(): void {
     this.#closed = true
-    for (const member of this.#members) member.end()
+    this.#end(new ConntrackError('closed', 'the pool is closed'))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close()
   }
 
-  /** Asks all workers the same, at the time of the last packet that was dealt before, or at `time`. */
-  async #ask(make: (id: number, time: bigint) => Request, time?: bigint): Promise<unknown[]> {
+  #end(error: ConntrackError): void {
+    this.#together?.end(error)
+    for (const member of this.#members) member.end(error)
+  }
+
+  /** Asks all workers the same, after all that was asked before. */
+  async #ask(make: (id: number) => CallRequest): Promise<unknown[]> {
     this.#open()
-    const answers = this.#inTurn(() => {
-      if (time !== undefined) this.#dealer.advance(time)
-      const { now } = this.#dealer
-      return Promise.all(this.#members.map(member => member.ask(id => make(id, now))))
+    const answers = this.#turns.take(() => {
+      this.#together?.call()
+      return Promise.all(this.#members.map(member => member.ask(make)))
     })
     const [, found] = await Promise.all([this.#ready, answers])
     return found
@@ -237,19 +185,10 @@ export class TrackerPool implements AsyncDisposable {
   }
 }
 
-function emptyVerdicts(count: number): VerdictBatch {
-  const byte = () => new Uint8Array(count)
-  const word = () => new Uint32Array(count)
-  return {
-    count, timeoutNs: new Float64Array(count), connection: word(), networkOffset: word(), transportOffset: word(), state: byte(),
-    direction: byte(), reason: byte(), protocolState: byte(), flags: byte(), protocol: byte(), family: byte(),
-  }
-}
-
-/** A batch that nobody else changes. */
-function copyOf({ count, data, ...columns }: PacketBatch): PacketBatch {
+/** A batch that nobody else changes, but for packets `inPlace`. */
+function copyOf({ count, data, ...columns }: PacketBatch, inPlace: boolean): PacketBatch {
   const own = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.slice(0, count)]))
-  return { count, data: data.slice(), ...own as unknown as typeof columns }
+  return { count, data: inPlace ? data : data.slice(), ...own as unknown as typeof columns }
 }
 
 /** Numbers are added up, objects field by field; what is neither is the first's. */

@@ -213,9 +213,9 @@ export class Tracker implements Disposable {
    * Use `createTracker`.
    *
    * @internal
-   * @param memory of the core, where a pool's workers share it
+   * @param pool the core's memory and the tracker's share of the packets, where it is a pool's
    */
-  constructor(options: TrackerOptions, memory?: WebAssembly.Memory) {
+  constructor(options: TrackerOptions, pool?: { readonly memory: WebAssembly.Memory; readonly shard: Shard }) {
     if (typeof options !== 'object' || options === null) throw invalid('options must be an object')
     const unknown = Object.keys(options).find(name => !OPTIONS.includes(name))
     if (unknown !== undefined) throw invalid(`unknown option '${unknown}'; known are: ${OPTIONS.join(', ')}`)
@@ -263,13 +263,14 @@ export class Tracker implements Disposable {
       labels: options.labels ?? false,
       history: options.history ?? false,
       helpers: helpers.length > 0,
-    }, memory)
+    }, pool?.memory)
     this.#helpers = new HelperHost(this.#core, helpers, options.onHelperError ?? ((error, helper) => {
       console.warn(`conntrack-wasm: helper ${helper}:`, error)
     }))
     for (const [name, value] of Object.entries(this.#sysctl)) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
-    if (options.shard !== undefined) this.#setShard(options.shard)
+    if (pool) this.#setShard(pool.shard, false)
+    else if (options.shard !== undefined) this.#setShard(options.shard, true)
     this.#core.configure(rules)
     const { notrack, drop, zone, timeouts, shard, labels, history, explain, checksum } = options
     const sized = Object.fromEntries(['acct', 'timestamp'].map(name => [name, this.#sysctl[name]]))
@@ -281,12 +282,12 @@ export class Tracker implements Disposable {
     this.#helperNames = describeHelpers(options.helpers)
   }
 
-  #setShard(shard: Shard): void {
+  #setShard(shard: Shard, selects: boolean): void {
     if (typeof shard !== 'object' || shard === null) throw invalid('shard must be an object')
     const of = whole('of of a shard', shard.of, 1, 255)
     const index = whole('index of a shard', shard.index, 0, of - 1)
     const seed = whole('seed of a shard', shard.seed, 0, Number.MAX_SAFE_INTEGER)
-    this.#core.setShard(index, of, shardKeys(seed))
+    this.#core.setShard(index, of, shardKeys(seed), selects)
   }
 
   /** Use `restoreTracker`. */
@@ -395,14 +396,15 @@ export class Tracker implements Disposable {
   }
 
   /**
-   * Classifies rows of a batch that a pool has dealt in the memory that both have.
+   * Classifies packets of a batch that several trackers share, by a function that knows how (`pool/share.ts`).
    *
    * @internal
    */
-  trackDealt(at: number, zero: number, from: number, to: number): void {
+  trackTogether<T>(classify: (core: Core) => T): T {
     this.#enter()
-    this.#core.trackDealt(at, zero, from, to)
+    const result = classify(this.#core)
     this.#leave()
+    return result
   }
 
   /** Verdict `index` of a batch as an object. */
@@ -425,9 +427,7 @@ export class Tracker implements Disposable {
 
   /** The live connections, in the order in which they were first seen. What expired by now is removed first. */
   *connections(): IterableIterator<Connection> {
-    this.#enter()
-    this.#core.advance(this.#core.now)
-    this.#leave()
+    this.expire()
     const known = this.#core.slots().map(slot => [slot, this.#core.idIn(slot)] as const)
     for (const [slot, id] of known) {
       this.#enter()
@@ -564,6 +564,17 @@ export class Tracker implements Disposable {
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
     this.#enter()
     this.#core.advance(clampTime(time))
+    this.#leave()
+  }
+
+  /**
+   * Removes what has expired by now.
+   *
+   * @internal
+   */
+  expire(): void {
+    this.#enter()
+    this.#core.advance(this.#core.now)
     this.#leave()
   }
 

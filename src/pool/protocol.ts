@@ -1,13 +1,12 @@
 /**
- * What the pool and its workers say to each other. A batch is dealt in memory that all of them share, and only its place is
- * told; where memory cannot be shared a worker is sent a buffer with the batch's bytes, its own packets' columns and room
- * for their verdicts, and sends it back.
+ * What the pool and its workers say to each other in messages. Where all of them look at the same memory a batch is told of
+ * there (see ring.ts), and a message only wakes; where not each worker is sent a copy.
  */
 import type { PacketBatch } from '../batch.js'
 import type { ConntrackErrorCode } from '../errors.js'
-import type { TrackerOptions } from '../tracker.js'
+import type { Shard, TrackerOptions } from '../tracker.js'
 import type { Expectation, VerdictBatch } from '../types.js'
-import type { SharedCore } from './dealer.js'
+import type { SharedCore } from './shared-core.js'
 
 /** Options that a worker's tracker is made with: what can be sent to another thread. */
 export type PoolTrackerOptions = Omit<
@@ -19,40 +18,45 @@ export type PoolExpectation = Omit<Expectation, 'packet'>
 export interface MakeRequest {
   readonly kind: 'make'
   readonly id: number
-  readonly index: number
-  readonly of: number
-  readonly options: PoolTrackerOptions & { readonly hashSeed: number; readonly batchSize?: number }
+  readonly shard: Shard
+  readonly options: PoolTrackerOptions & { readonly hashSeed: number }
   /** Helpers by name, with ports where they are not the usual ones. */
   readonly helpers: readonly { readonly name: string; readonly ports?: readonly number[] }[]
+  /** Null where the worker is to have memory of its own. */
   readonly shared: SharedCore | null
 }
 
-/** Rows `from` to `to` of the batch that was dealt to `at`, whose offset 0 has the address `zero`. */
-interface TrackRequest {
-  readonly kind: 'track'
-  readonly id: number
-  readonly at: number
-  readonly zero: number
-  readonly from: number
-  readonly to: number
-}
-
-export interface TrackCopyRequest {
+/** A batch in a buffer of its own. */
+export interface CopyRequest {
   readonly kind: 'trackCopy'
   readonly id: number
   readonly buffer: ArrayBuffer
-  readonly low: number
   readonly count: number
-  /** Bytes of packets in the buffer. */
+  /** Bytes of packets. */
   readonly bytes: number
 }
 
-/** What is asked of all workers, at the pool's time. */
-export type CallRequest =
-  | { readonly kind: 'statistics' | 'connections' | 'expectations' | 'advance'; readonly id: number; readonly time: bigint }
-  | { readonly kind: 'setSysctl'; readonly id: number; readonly time: bigint; readonly name: string; readonly value: number }
+/** Which packets of a batch were a worker's, and their verdicts. */
+export interface TrackedCopy {
+  readonly buffer: ArrayBuffer
+  readonly count: number
+}
 
-export type Request = MakeRequest | TrackRequest | TrackCopyRequest | CallRequest
+/** What is asked of all workers. */
+export type CallRequest =
+  | { readonly kind: 'statistics' | 'connections' | 'expectations'; readonly id: number }
+  | { readonly kind: 'advance'; readonly id: number; readonly time: bigint }
+  | { readonly kind: 'setSysctl'; readonly id: number; readonly name: string; readonly value: number }
+
+/** There is something in the ring. */
+export interface Wake {
+  readonly kind: 'wake'
+}
+
+export type Request = MakeRequest | CopyRequest | CallRequest
+
+/** What a worker says when something in the ring is finished. */
+export const TELL = 'finished'
 
 export interface Answer {
   readonly id: number
@@ -60,40 +64,40 @@ export interface Answer {
   readonly error?: { readonly code: ConntrackErrorCode; readonly message: string }
 }
 
-/** Bytes a packet of the columns in, and of the rows out. */
-const IN = 8 + 4 + 4 + 4 + 4 + 2
-const OUT = 8 + 4 + 4 + 4 + 7
+/** Takes arrays of so many numbers from a new buffer or one that was sent, each where it is aligned. */
+class Cutter {
+  #at = 0
 
-/** Bytes that packets take that are sent. */
-export function sizeOf(count: number, bytes: number): number {
-  return (IN + OUT) * count + bytes + 16 * 8
-}
+  constructor(readonly buffer: ArrayBuffer, readonly count: number) {}
 
-/** Views of a buffer that is sent: the widest first, so that all are aligned. */
-export function layOut(buffer: ArrayBuffer, count: number, bytes: number): { batch: PacketBatch; rows: VerdictBatch } {
-  let at = 0
-  const take = (size: number) => {
-    const from = at
-    at = (at + size * count + 7) & ~7
+  #take(width: number): number {
+    const from = this.#at
+    this.#at = (from + width * this.count + 7) & ~7
     return from
   }
-  const float = () => new Float64Array(buffer, take(8), count)
-  const word = () => new Uint32Array(buffer, take(4), count)
-  const byte = () => new Uint8Array(buffer, take(1), count)
-  const columns = {
-    seconds: float(), offset: word(), length: word(), originalLength: word(), nanoseconds: word(),
-    linkType: new Uint16Array(buffer, take(2), count),
-  }
-  const rows = {
-    timeoutNs: float(), connection: word(), networkOffset: word(), transportOffset: word(), state: byte(), direction: byte(),
-    reason: byte(), protocolState: byte(), flags: byte(), protocol: byte(), family: byte(),
-  }
-  return { batch: { count, ...columns, data: new Uint8Array(buffer, at, bytes) }, rows: { count, ...rows } }
+
+  floats = () => new Float64Array(this.buffer, this.#take(8), this.count)
+  words = () => new Uint32Array(this.buffer, this.#take(4), this.count)
+  shorts = () => new Uint16Array(this.buffer, this.#take(2), this.count)
+  bytes = () => new Uint8Array(this.buffer, this.#take(1), this.count)
+  rest = (length: number) => new Uint8Array(this.buffer, this.#at, length)
 }
 
-/** Copies rows `from` on of some columns to rows `to` on of others, as many as `count`. */
-export function copyRows<T extends PacketBatch | VerdictBatch>(source: Omit<T, 'count'>, from: number, target: T, to: number, count: number): void {
-  for (const [name, column] of Object.entries(source) as [keyof T, Uint8Array][]) {
-    if (ArrayBuffer.isView(column) && name !== 'data') (target[name] as Uint8Array).set(column.subarray(from, from + count), to)
+/** A batch of so many packets and bytes in one buffer. */
+export function batchIn(count: number, bytes: number, buffer = new ArrayBuffer(26 * count + 6 * 8 + bytes)): PacketBatch {
+  const cutter = new Cutter(buffer, count)
+  const { floats, words, shorts } = cutter
+  const columns = {
+    seconds: floats(), offset: words(), length: words(), originalLength: words(), nanoseconds: words(), linkType: shorts(),
+  }
+  return { count, ...columns, data: cutter.rest(bytes) }
+}
+
+/** So many verdicts in one buffer. */
+export function verdictsIn(count: number, buffer = new ArrayBuffer(31 * count + 12 * 8)): VerdictBatch & { readonly rows: Uint32Array } {
+  const { floats, words, bytes } = new Cutter(buffer, count)
+  return {
+    count, timeoutNs: floats(), connection: words(), networkOffset: words(), transportOffset: words(), state: bytes(),
+    direction: bytes(), reason: bytes(), protocolState: bytes(), flags: bytes(), protocol: bytes(), family: bytes(), rows: words(),
   }
 }

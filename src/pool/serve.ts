@@ -1,5 +1,5 @@
 /** A worker's conversation with its pool, whatever the two of them speak through. */
-import type { Request } from './protocol.js'
+import { TELL, type Request, type TrackedCopy, type Wake } from './protocol.js'
 import { Work } from './work.js'
 
 export interface Port {
@@ -10,11 +10,14 @@ export interface Port {
 /** Answers whatever comes through the port. */
 export function serve(port: Port): void {
   const work = new Work()
+  const catchUp = () => work.catchUp(() => port.postMessage(TELL, []))
   port.listen(message => {
-    const request = message as Request
+    const request = message as Request | Wake
+    catchUp()
+    if (request.kind === 'wake') return
     const answer = work.answer(request)
-    // What cannot be shared goes back the way it came.
-    if (request.kind === 'trackCopy') port.postMessage({ ...answer, result: request.buffer }, [request.buffer])
-    else port.postMessage(answer, [])
+    const { buffer } = (answer.result ?? {}) as Partial<TrackedCopy>
+    port.postMessage(answer, buffer ? [buffer] : [])
+    catchUp()
   })
 }

@@ -1,7 +1,7 @@
 /** A pool gives the verdicts, the table and the counters of one tracker, however many workers share the packets. */
 import { readdirSync } from 'node:fs'
 import fc from 'fast-check'
-import { packetBatch, STATES, type PacketBatch } from 'conntrack-wasm'
+import { packetBatch, STATES, type PacketBatch, type VerdictBatch } from 'conntrack-wasm'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { fragments, gre, icmpError, udp } from '../support/build.js'
 import { readFrames } from '../support/frames.js'
@@ -123,13 +123,43 @@ describe('batches', () => {
     pool.close()
   })
 
-  test('verdicts stay what they are when further batches are tracked', async () => {
+  test('verdicts stay what they are until four batches more are given', async () => {
     const pool = localPool({ workers: 2 })
-    const [first, second] = batchesOf(mixedTrace(9, 400), 200)
-    const verdicts = await pool.trackBatch(first)
-    const before = verdicts.state.slice()
-    await pool.trackBatch(second)
-    expect(verdicts.state).toEqual(before)
+    const answers: { verdicts: VerdictBatch; before: number[] }[] = []
+    for (const batch of batchesOf(mixedTrace(9, 4000), 100)) {
+      const answer = pool.trackBatch(batch)
+      for (const { verdicts, before } of answers.slice(-3)) expect(stateAndTime(verdicts)).toEqual(before)
+      const verdicts = await answer
+      for (const { verdicts: earlier, before } of answers.slice(-3)) expect(stateAndTime(earlier)).toEqual(before)
+      answers.push({ verdicts, before: stateAndTime(verdicts) })
+    }
+    pool.close()
+  })
+
+  test('verdicts of batches that were all given at once stay what they are', async () => {
+    const pool = localPool({ workers: 2 })
+    const batches = batchesOf(mixedTrace(9, 4000), 50)
+    const answers = batches.map(async batch => {
+      const verdicts = await pool.trackBatch(batch)
+      return { verdicts, before: stateAndTime(verdicts) }
+    })
+    await Promise.all(answers)
+    await pool.statistics()
+    for (const answer of answers) {
+      const { verdicts, before } = await answer
+      expect(stateAndTime(verdicts)).toEqual(before)
+    }
+    pool.close()
+  })
+
+  test('calls see what was given before them and nothing of what was given behind them', async () => {
+    const pool = localPool({ workers: 3 })
+    const batches = batchesOf(mixedTrace(10, 3000), 100)
+    const counts = batches.map(batch => {
+      void pool.trackBatch(batch)
+      return pool.statistics()
+    })
+    expect((await Promise.all(counts)).map(({ packets }) => packets)).toEqual(batches.map((_, i) => sum(batches.slice(0, i + 1))))
     pool.close()
   })
 
@@ -159,6 +189,10 @@ describe('batches', () => {
     expect(await differences(batchesOf(packets, 100), { workers: 3 })).toEqual([])
   })
 })
+
+const sum = (batches: readonly PacketBatch[]) => batches.reduce((total, { count }) => total + count, 0)
+
+const stateAndTime = ({ state, timeoutNs }: VerdictBatch) => [...state, ...timeoutNs]
 
 /** The same batch with its packets in far apart and disordered places. */
 function spread(batch: PacketBatch): PacketBatch {
