@@ -17,7 +17,8 @@ import {
  */
 // @ts-ignore: decorator
 @inline export function writeColumns(
-  columns: u32, n: u32, p: Packet, index: u32, state: u8, direction: u8, reason: u8, protocolState: u8, flags: u8, connection: u32, left: f64,
+  columns: u32, n: u32, p: Packet, index: u32, state: u8, direction: u8, reason: u8, protocolState: u8, flags: u8,
+  connection: u32, left: f64,
 ): void {
   // Each column lies right behind the one before: steps instead of products.
   store<f64>(columns + (index << 3), left)
@@ -35,9 +36,9 @@ import {
   store<u8>(at + n, p.ownFamily)
 }
 if (
-  VERDICT_TIMEOUT != 0 || VERDICT_CONNECTION != 8 || VERDICT_NETWORK != 12 || VERDICT_TRANSPORT != 16 || VERDICT_DIRECTION != VERDICT_STATE + 1 ||
-  VERDICT_REASON != VERDICT_STATE + 2 || VERDICT_PROTOCOL_STATE != VERDICT_STATE + 3 || VERDICT_FLAGS != VERDICT_STATE + 4 ||
-  VERDICT_PROTOCOL != VERDICT_STATE + 5 || VERDICT_FAMILY != VERDICT_STATE + 6
+  VERDICT_TIMEOUT != 0 || VERDICT_CONNECTION != 8 || VERDICT_NETWORK != 12 || VERDICT_TRANSPORT != 16 ||
+  VERDICT_DIRECTION != VERDICT_STATE + 1 || VERDICT_REASON != VERDICT_STATE + 2 || VERDICT_PROTOCOL_STATE != VERDICT_STATE + 3 ||
+  VERDICT_FLAGS != VERDICT_STATE + 4 || VERDICT_PROTOCOL != VERDICT_STATE + 5 || VERDICT_FAMILY != VERDICT_STATE + 6
 ) ERROR('verdict columns')
 
 /** An entry's status when a packet of it was seen. Without a branch, since directions are a toss of a coin. */

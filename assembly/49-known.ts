@@ -10,8 +10,8 @@ import {
   PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
 } from './00-constants'
 import {
-  ATTACHED_HELPED, batchSize, count, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry, Packet, PACKET_SIZE,
-  PATH_TRACK, verdictAt,
+  ATTACHED_HELPED, batchSize, count, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry,
+  Packet, PACKET_SIZE, PATH_TRACK, verdictAt,
 } from './01-records'
 import { KIND_ACK, KIND_FIN } from './17-tcp-header'
 import { sameKey } from './21-table'

@@ -395,7 +395,9 @@ function writeRow(p: Packet, index: u32, state: u8, reason: u8, direction: u8, f
 @inline function writeEntry(p: Packet, index: u32, state: u8, e: Entry, direction: u32, now: i64): void {
   count(COUNTER_STATES + state)
   const protocolState: u8 = e.protocol == PROTOCOL_SCTP ? SCTP_STATE_BASE + e.state : e.state
-  writeColumns(verdictAt, batchSize, p, index, state, u8(direction) + 1, REASON_NONE, protocolState, verdictFlags(e.status), e.id, f64(e.deadline - now))
+  writeColumns(
+    verdictAt, batchSize, p, index, state, u8(direction) + 1, REASON_NONE, protocolState, verdictFlags(e.status), e.id,
+    f64(e.deadline - now))
 }
 
 /** Adds a flag to row `index`. */
