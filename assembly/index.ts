@@ -263,7 +263,9 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
 let readable: bool = false
 
 /**
- * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table.
+ * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table. Leaves at the region
+ * `extras` where its IP header starts (that of a reassembled datagram is not in the input), where what was captured of it
+ * ends, and the bytes of the whole IP packet.
  *
  * @returns whether it gets that far: the next call is `trackForRules`, and otherwise `dropBeforeRules`
  */
@@ -281,24 +283,11 @@ export function readForRules(length: u32, wireLength: u32, linkType: u32, time: 
   if (p.reason) return false
   p.ownNetwork = p.network - p.frame
   readable = readNetwork(p, checksumMode)
-  return readable || p.path != PATH_NONE
-}
-
-/** First byte of the packet's IP header: that of a reassembled datagram is not in the input. */
-export function ruledNetwork(): u32 {
-  return packetAt(0).network
-}
-
-/** Behind the last byte of the IP packet that was captured. */
-export function ruledEnd(): u32 {
-  const p = packetAt(0)
-  if (p.transport) return p.transport + p.transportCaptured
-  return p.network + min(p.networkLength, p.length - p.ownNetwork)
-}
-
-/** Bytes of the whole IP packet. */
-export function ruledLength(): u32 {
-  return packetAt(0).networkLength
+  if (!readable && p.path == PATH_NONE) return false
+  store<u32>(extrasAt, p.network)
+  store<u32>(extrasAt, p.transport ? p.transport + p.transportCaptured : p.network + min(p.networkLength, p.length - p.ownNetwork), 4)
+  store<u32>(extrasAt, p.networkLength, 8)
+  return true
 }
 
 /** It ends before it is looked up: it never came to the rules, or the raw table drops it. */
@@ -309,11 +298,12 @@ export function dropBeforeRules(): void {
 }
 
 /**
- * Tracks it with what the raw table gave it. Where it has a connection then it is held (`isHeld`) until `resumeHeldPacket`.
+ * Tracks it with what the raw table gave it. Where it has a connection then it is held until `resumeHeldPacket`.
  *
  * @param local it comes from the machine itself: Linux does not look at its checksums
+ * @returns as `handedFlags` where it is held, otherwise 0
  */
-export function trackForRules(exempt: bool, local: bool, zone: u32, directions: u32, policy: u32, helper: u32): void {
+export function trackForRules(exempt: bool, local: bool, zone: u32, directions: u32, policy: u32, helper: u32): u32 {
   setRecording(true)
   const p = packetAt(0)
   if (exempt) {
@@ -327,14 +317,13 @@ export function trackForRules(exempt: bool, local: bool, zone: u32, directions: 
   }
   classifyOne(p)
   p.zoneDirections = ZONE_BOTH
+  return held ? handedFlags() : 0
 }
 
-export function isHeld(): bool {
-  return held
-}
-
-export function resumeHeldPacket(drop: bool): void {
+/** Returns whether it waits for its helper then. */
+export function resumeHeldPacket(drop: bool): bool {
   resumeHeld(drop)
+  return handedOver
 }
 
 export { markHeld }

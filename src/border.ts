@@ -121,13 +121,9 @@ export interface Exports {
   handedSlot(): number
   resumePacket(drop: number): void
   readForRules(length: number, wireLength: number, linkType: number, time: bigint): number
-  ruledNetwork(): number
-  ruledEnd(): number
-  ruledLength(): number
   dropBeforeRules(): void
-  trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): void
-  isHeld(): number
-  resumeHeldPacket(drop: number): void
+  trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): number
+  resumeHeldPacket(drop: number): number
   markHeld(mark: number): void
   setTimeLeft(slot: number, nanoseconds: bigint): void
   addExpectation(master: number, skipMaster: number, limit: number): number
@@ -251,6 +247,8 @@ export interface CoreInside {
   readonly regions: Readonly<Record<keyof typeof Region, number>>
   readonly verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
   readonly core: Core
+  /** Brings a packet to the start of the input; returns how much of it. */
+  readonly bring: (bytes: Uint8Array) => number
   /** Goes on with a packet that waits for its helper. */
   readonly resume: () => void
   readonly drain: () => void
@@ -486,22 +484,27 @@ export class Core {
    * @returns its verdict as a batch of one
    */
   trackOne(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): VerdictBatch {
-    // Bytes whose buffer was given away have no length, and throw if they are touched. V8 forgets the former in compiled code
-    // that has also seen resizable buffers.
-    const length = bytes.buffer.byteLength === 0 ? 0 : Math.min(bytes.length, MAX_PACKET)
-    if (length > 0) this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
-    this.#exports.runOne(length, wireLength, linkType, time, 1)
+    this.#exports.runOne(this.#bring(bytes), wireLength, linkType, time, 1)
     if (this.#exports.isHandedOver()) this.#resume()
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
     this.#verdicts.count = 1
     return this.#verdicts
   }
 
+  /** Brings a packet to the start of the input; returns how much of it. */
+  #bring(bytes: Uint8Array): number {
+    // Bytes whose buffer was given away have no length, and throw if they are touched. V8 forgets the former in compiled code
+    // that has also seen resizable buffers.
+    const length = bytes.buffer.byteLength === 0 ? 0 : Math.min(bytes.length, MAX_PACKET)
+    if (length > 0) this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
+    return length
+  }
+
   /** What `rules/held.ts` works with; rules are not part of the main entry. */
   get inside(): CoreInside {
     return this.#inside ??= {
       exports: this.#exports, bytes: this.#bytes, view: this.#view, regions: this.#at, verdicts: this.#verdicts, core: this,
-      resume: () => this.#resume(), drain: () => this.#drainWaiting(),
+      bring: bytes => this.#bring(bytes), resume: () => this.#resume(), drain: () => this.#drainWaiting(),
     }
   }
 

@@ -176,15 +176,12 @@ interface Description {
   readonly memory: HelperMemory
 }
 
-/** A packet for `trackInSteps`, its fields checked. */
-export interface PacketInSteps {
-  readonly bytes: Uint8Array
-  readonly wireLength: number
-  /** LINKTYPE_ number. */
-  readonly linkType: number
-  /** Nanoseconds since 1970. */
-  readonly time: bigint
-}
+/**
+ * Classifies one packet from within a core (`CoreInside`), for `trackInSteps`.
+ *
+ * @param time nanoseconds since 1970
+ */
+export type Classify = (inside: object, bytes: Uint8Array, wireLength: number, linkType: number, time: bigint) => void
 
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
 export class Tracker implements Disposable {
@@ -374,7 +371,7 @@ export class Tracker implements Disposable {
    *
    * @internal
    */
-  trackInSteps(bytes: Uint8Array, info: PacketInfo, classify: (inside: object, packet: PacketInSteps) => void): Verdict {
+  trackInSteps(bytes: Uint8Array, info: PacketInfo, classify: Classify): Verdict {
     if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
     const time = info.time ?? this.#clock()
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
@@ -385,7 +382,7 @@ export class Tracker implements Disposable {
     this.#busy = true
     const { inside } = this.#core
     try {
-      classify(inside, { bytes, wireLength, linkType, time: clampTime(time) })
+      classify(inside, bytes, wireLength, linkType, clampTime(time))
     } finally {
       this.#busy = false
     }
