@@ -264,19 +264,30 @@ let readable: bool = false
 
 /**
  * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table. Leaves at the region
- * `extras` where its IP header starts (that of a reassembled datagram is not in the input), where what was captured of it
- * ends, and the bytes of the whole IP packet.
+ * `extras` where its frame starts, and its IP header (that of a reassembled datagram is not in the input), where what was
+ * captured of it ends, and the bytes of the whole IP packet.
  *
  * @returns whether it gets that far: the next call is `trackForRules`, and otherwise `dropBeforeRules`
  */
 export function readForRules(length: u32, wireLength: u32, linkType: u32, time: i64): bool {
-  releaseComplete()
-  groupLeft = 0
   const p = packetAt(0)
   p.frame = inputAt
   p.length = length
   p.wireLength = wireLength
   p.time = time
+  return readUpToRules(p, linkType)
+}
+
+/** The same for row `i` of the columns; `base` as for `run`. */
+export function readRowForRules(i: u32, base: u32): bool {
+  inputBase = inputAt - base
+  const p = packetAt(0)
+  return readUpToRules(p, bringRow(p, i))
+}
+
+function readUpToRules(p: Packet, linkType: u32): bool {
+  releaseComplete()
+  groupLeft = 0
   startReading(p)
   p.networkLength = 0
   p.reason = readLink(p, linkType)
@@ -284,9 +295,10 @@ export function readForRules(length: u32, wireLength: u32, linkType: u32, time: 
   p.ownNetwork = p.network - p.frame
   readable = readNetwork(p, checksumMode)
   if (!readable && p.path == PATH_NONE) return false
-  store<u32>(extrasAt, p.network)
-  store<u32>(extrasAt, p.transport ? p.transport + p.transportCaptured : p.network + min(p.networkLength, p.length - p.ownNetwork), 4)
-  store<u32>(extrasAt, p.networkLength, 8)
+  store<u32>(extrasAt, p.frame)
+  store<u32>(extrasAt, p.network, 4)
+  store<u32>(extrasAt, p.transport ? p.transport + p.transportCaptured : p.network + min(p.networkLength, p.length - p.ownNetwork), 8)
+  store<u32>(extrasAt, p.networkLength, 12)
   return true
 }
 
@@ -356,13 +368,19 @@ function readGroup(from: u32, most: u32): u32 {
 
 // @ts-ignore: decorator
 @inline function readColumns(p: Packet, i: u32, transportMode: u32): void {
+  const linkType = bringRow(p, i)
+  if (isElsewhere(p, linkType)) return leaveElsewhere(p)
+  readPacket(p, linkType, transportMode)
+}
+
+/** What row `i` of the columns says of a packet; returns its link type. */
+// @ts-ignore: decorator
+@inline function bringRow(p: Packet, i: u32): u32 {
   p.frame = inputBase + load<u32>(offsetAt + (i << 2))
   p.length = load<u32>(lengthAt + (i << 2))
   p.wireLength = load<u32>(wireLengthAt + (i << 2))
   p.time = timeOf(load<f64>(secondsAt + (i << 3)), load<u32>(nanosecondsAt + (i << 2)))
-  const linkType: u32 = load<u16>(linkTypeAt + (i << 1))
-  if (isElsewhere(p, linkType)) return leaveElsewhere(p)
-  readPacket(p, linkType, transportMode)
+  return load<u16>(linkTypeAt + (i << 1))
 }
 
 function leaveElsewhere(p: Packet): void {

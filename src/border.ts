@@ -121,6 +121,7 @@ export interface Exports {
   handedSlot(): number
   resumePacket(drop: number): void
   readForRules(length: number, wireLength: number, linkType: number, time: bigint): number
+  readRowForRules(row: number, base: number): number
   dropBeforeRules(): void
   trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): number
   resumeHeldPacket(drop: number): number
@@ -247,6 +248,8 @@ export interface CoreInside {
   readonly regions: Readonly<Record<keyof typeof Region, number>>
   readonly verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
   readonly core: Core
+  /** Of the batch that was brought along last. */
+  readonly columns: { readonly seconds: Float64Array; readonly nanoseconds: Uint32Array; readonly linkType: Uint16Array }
   /** Brings a packet to the start of the input; returns how much of it. */
   readonly bring: (bytes: Uint8Array) => number
   /** Goes on with a packet that waits for its helper. */
@@ -421,6 +424,14 @@ export class Core {
     return this.#verdicts
   }
 
+  /** Brings a batch along row by row; `base` as `run` has it. */
+  eachRow(batch: PacketBatch, take: (row: number, base: number) => void): void {
+    for (let from = 0; from < batch.count;) {
+      const { to, base } = this.#load(batch, from, batch.count)
+      for (; from < to; from++) take(from, base)
+    }
+  }
+
   #run(from: number, to: number, base: number, recorded: boolean): void {
     for (let goOn = 0; from < to; goOn = 1) {
       from = this.#exports.run(from, to, base, recorded ? 1 : 0, goOn)
@@ -504,7 +515,7 @@ export class Core {
   get inside(): CoreInside {
     return this.#inside ??= {
       exports: this.#exports, bytes: this.#bytes, view: this.#view, regions: this.#at, verdicts: this.#verdicts, core: this,
-      bring: bytes => this.#bring(bytes), resume: () => this.#resume(), drain: () => this.#drainWaiting(),
+      columns: this.#columns, bring: bytes => this.#bring(bytes), resume: () => this.#resume(), drain: () => this.#drainWaiting(),
     }
   }
 

@@ -14,8 +14,8 @@ export interface HookPacket {
   length: number
   /** LINKTYPE_ number of the frame. */
   linkType: number
-  /** Nanoseconds since 1970: the tracker's clock. */
-  time: bigint
+  /** When it came, nanoseconds since 1970. */
+  timeOf: () => bigint
   family: 4 | 6
   /** A connection with this key is in that slot: confirmed, alive and, of TCP, not closing. */
   isOpen: (slot: number, key: string) => boolean

@@ -1,12 +1,11 @@
 /** A machine with rules: what it is made of, packets in, decisions out. How a packet gets to its decision is in `judge.ts`. */
 import type { PacketBatch } from '../batch.js'
-import { toNanoseconds } from '../format/time.js'
 import { ConntrackError } from '../errors.js'
 import { allHelpers } from '../helpers/index.js'
-import { createTracker, type Classify, type PacketInfo, type Tracker, type TrackerOptions } from '../tracker.js'
+import { createTracker, type ClassifyRow, type PacketInfo, type Tracker, type TrackerOptions } from '../tracker.js'
 import type { Verdict } from '../types.js'
-import { trackAmong } from './held.js'
-import { Judge, PATHS, type Interface, type Path } from './judge.js'
+import { trackAmong, type Among } from './held.js'
+import { Judge, NO_INFO, PATHS, type Interface, type Path } from './judge.js'
 import { listTable } from './list.js'
 import { bringToLife, type LiveRuleset, type Watcher } from './machine.js'
 import type { Machine } from './match.js'
@@ -84,7 +83,7 @@ export class Firewall implements Disposable {
   readonly notices: readonly string[]
   readonly #families: Partial<Record<4 | 6, LiveRuleset>> = {}
   readonly #judge: Judge
-  readonly #classify: Classify
+  readonly #among: Among
 
   /** Use `createFirewall`. */
   constructor(rulesets: readonly Ruleset[], options: FirewallOptions) {
@@ -105,27 +104,27 @@ export class Firewall implements Disposable {
       interfaces: Object.entries(interfaces).flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
         .sort((a, b) => b.length - a.length),
     })
-    this.#classify = trackAmong(this.#judge)
+    this.#among = trackAmong(this.#judge)
     this.tracker = createTracker(trackerOptions(rulesets, templates, policies, options))
     this.notices = Object.keys(interfaces).length > 0 ? [] : interfaceNotices(rulesets)
   }
 
   /** Judges one packet. The bytes start with its link-layer header, or as `linkType` says. */
-  judge(bytes: Uint8Array, info: JudgeInfo = {}): Decision {
+  judge(bytes: Uint8Array, info: JudgeInfo = NO_INFO): Decision {
     this.#judge.begin(info)
-    return this.#judge.decision(this.tracker.trackInSteps(bytes, info, this.#classify))
+    return this.#judge.decision(this.tracker.trackInSteps(bytes, info, this.#among.one))
   }
 
-  /** Judges the packets of a batch, in order. */
-  judgeBatch(batch: PacketBatch, watcherOf: (index: number) => Watcher | undefined = () => undefined): Decision[] {
+  /** Judges the packets of a batch, in order and however many they are. */
+  judgeBatch(batch: PacketBatch, watcherOf: ((index: number) => Watcher | undefined) | null = null): Decision[] {
     const decisions: Decision[] = []
-    for (let i = 0; i < batch.count; i++) {
-      const watcher = watcherOf(i)
-      decisions.push(this.judge(batch.data.subarray(batch.offset[i], batch.offset[i] + batch.length[i]), {
-        time: toNanoseconds(batch.seconds[i], batch.nanoseconds[i]), linkType: batch.linkType[i],
-        originalLength: batch.originalLength[i], ...(watcher === undefined ? {} : { watcher }),
-      }))
+    const judge = this.#judge
+    const classify: ClassifyRow = (inside, row, base) => {
+      const watcher = watcherOf?.(decisions.length)
+      judge.begin(watcher === undefined ? NO_INFO : { watcher })
+      this.#among.row(inside, row, base)
     }
+    this.tracker.trackBatchInSteps(batch, classify, verdict => decisions.push(judge.decision(verdict)))
     return decisions
   }
 

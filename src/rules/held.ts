@@ -7,58 +7,76 @@
 import { answerType, ATTACHED_ACCOUNT, ENTRY_SIZE, HELPED_SIZE, ZONE_DIRECTIONS, type CoreInside } from '../border.js'
 import type { Assignment, HookConnection, HookPacket, PacketHooks } from '../hooks.js'
 import { STATUS_BITS, TCP_STATES, VERDICT_DROPPED } from '../names.js'
-import type { Classify } from '../tracker.js'
+import type { Classify, ClassifyRow } from '../tracker.js'
 
 const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
 const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
 const TCP = 6
 const CLOSING_STATES: readonly number[] = [TCP_STATES.indexOf('TIME_WAIT'), TCP_STATES.indexOf('CLOSE')]
 
-/** Classifies packets with rules around them, for `Tracker.trackInSteps`. */
-export function trackAmong(hooks: PacketHooks): Classify {
-  let among: Among | null = null
-  return (inside, bytes, wireLength, linkType, time) => {
-    among ??= new Among(inside as CoreInside, hooks)
-    among.track(bytes, wireLength, linkType, time)
+/** Classifies packets with rules around them, for `Tracker.trackInSteps` and `trackBatchInSteps`. */
+export interface Among {
+  readonly one: Classify
+  readonly row: ClassifyRow
+}
+
+export function trackAmong(hooks: PacketHooks): Among {
+  let among: Steps | null = null
+  const within = (inside: object) => among ??= new Steps(inside as CoreInside, hooks)
+  return {
+    one: (inside, bytes, wireLength, linkType, time) => within(inside).one(bytes, wireLength, linkType, time),
+    row: (inside, row, base) => within(inside).row(row, base),
   }
 }
 
-class Among {
+class Steps {
   readonly #inside: CoreInside
   readonly #hooks: PacketHooks
   readonly #connection: HeldConnection
   /** What `readForRules` leaves. */
   readonly #read: Uint32Array
+  /** Of a packet that is no row of a batch. */
+  #time = 0n
+  #row = -1
 
   constructor(inside: CoreInside, hooks: PacketHooks) {
     this.#inside = inside
     this.#hooks = hooks
     this.#connection = new HeldConnection(inside)
-    this.#read = new Uint32Array(inside.bytes.buffer, inside.regions.extras, 3)
+    this.#read = new Uint32Array(inside.bytes.buffer, inside.regions.extras, 4)
     const { packet } = hooks
     packet.data = inside.bytes
-    packet.frame = inside.regions.input
     packet.isOpen = openIn(inside)
+    packet.timeOf = () => this.#row < 0 ? this.#time : timeOfRow(inside.columns, this.#row)
   }
 
-  track(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): void {
-    const { exports, verdicts } = this.#inside
-    verdicts.count = 1
-    const reaches = exports.readForRules(this.#inside.bring(bytes), wireLength, linkType, time) !== 0
-    const assigned = reaches ? this.#before(linkType, time) : null
-    if (assigned === null) exports.dropBeforeRules()
+  one(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): void {
+    this.#time = time
+    this.#row = -1
+    this.#track(this.#inside.exports.readForRules(this.#inside.bring(bytes), wireLength, linkType, time) !== 0, linkType)
+  }
+
+  row(row: number, base: number): void {
+    this.#row = row
+    this.#track(this.#inside.exports.readRowForRules(row, base) !== 0, this.#inside.columns.linkType[row])
+  }
+
+  #track(reaches: boolean, linkType: number): void {
+    this.#inside.verdicts.count = 1
+    const assigned = reaches ? this.#before(linkType) : null
+    if (assigned === null) this.#inside.exports.dropBeforeRules()
     else this.#after(this.#trackAssigned(assigned))
     this.#inside.drain()
   }
 
-  #before(linkType: number, time: bigint): Assignment | null {
+  #before(linkType: number): Assignment | null {
     const { packet } = this.#hooks
-    const network = this.#read[0]
+    const network = this.#read[1]
+    packet.frame = this.#read[0]
     packet.network = network
-    packet.end = this.#read[1]
-    packet.length = this.#read[2]
+    packet.end = this.#read[2]
+    packet.length = this.#read[3]
     packet.linkType = linkType
-    packet.time = time
     packet.family = packet.data[network] >> 4 === 4 ? 4 : 6
     return this.#hooks.before()
   }
@@ -82,6 +100,13 @@ class Among {
     const isSeen = state !== 0 && !(verdicts.flags[0] & VERDICT_DROPPED)
     if (isSeen) this.#hooks.after(state, null)
   }
+}
+
+/** As the core has it: times are kept within three hundred years of 1970. */
+function timeOfRow({ seconds, nanoseconds }: CoreInside['columns'], row: number): bigint {
+  const most = 9e9
+  const second = Math.trunc(seconds[row])
+  return BigInt(second > -most ? Math.min(second, most) : -most) * 1_000_000_000n + BigInt(nanoseconds[row])
 }
 
 function openIn({ view, regions, core }: CoreInside): HookPacket['isOpen'] {

@@ -72,7 +72,8 @@ export interface Surroundings {
   readonly policies: readonly string[]
 }
 
-const NO_INFO: JudgeInfo = {}
+/** Nothing but the packet. */
+export const NO_INFO: JudgeInfo = {}
 
 /** Takes packets past the hooks; of the one at hand it has what decided. */
 export class Judge implements PacketHooks {

@@ -47,8 +47,8 @@ export class RulePacket implements HookPacket {
   end = 0
   length = 0
   linkType = 0
-  time = 0n
   family: 4 | 6 = 4
+  timeOf: HookPacket['timeOf'] = () => 0n
   isOpen: HookPacket['isOpen'] = () => false
   /** The protocol behind extension headers, -1 where they do not say. */
   protocol = -1
@@ -110,6 +110,10 @@ export class RulePacket implements HookPacket {
     }
     this.protocol = next
     this.transport = at
+  }
+
+  get time(): bigint {
+    return this.timeOf()
   }
 
   u8(at: number): number {
