@@ -18,8 +18,6 @@ export interface Counted {
 export interface LiveRule extends Counted {
   readonly rule: Rule
   readonly tests: readonly NamedTest[]
-  /** All the tests. */
-  readonly fits: Holds
   readonly outcome: Outcome
   readonly act: ((packet: RulePacket) => void) | null
   jump: LiveChain | null
@@ -45,6 +43,8 @@ export interface LiveRuleset {
   readonly tables: readonly LiveTable[]
   /** Of all tables, chain by chain. */
   readonly rules: readonly LiveRule[]
+  /** All the tests of each: what most packets need of most rules, and so beside them. */
+  readonly fits: readonly Holds[]
   readonly sieve: Sieve
 }
 
@@ -70,7 +70,10 @@ export function bringToLife(ruleset: Ruleset, machine: Machine, names: readonly 
     }
     return { name: table.name, chains }
   })
-  return { tables, rules, sieve: new Sieve(rules.map(traitsOf), [...new Set([...names, ...namesIn(rules)])]) }
+  return {
+    tables, rules, fits: rules.map(({ tests }) => allOf(tests.map(({ holds }) => holds))),
+    sieve: new Sieve(rules.map(traitsOf), [...new Set([...names, ...namesIn(rules)])]),
+  }
 }
 
 function liveRule(rule: Rule, family: 4 | 6, machine: Machine): LiveRule {
@@ -81,7 +84,7 @@ function liveRule(rule: Rule, family: 4 | 6, machine: Machine): LiveRule {
     })),
   ]
   return {
-    rule, packets: 0, bytes: 0, tests, fits: allOf(tests.map(({ holds }) => holds)), jump: null, goto: rule.jump?.goto ?? false,
+    rule, packets: 0, bytes: 0, tests, jump: null, goto: rule.jump?.goto ?? false,
     outcome: rule.target?.outcome ?? 'CONTINUE', act: rule.target?.act ?? null,
   }
 }
@@ -128,39 +131,38 @@ function basicTests(basics: Basics, family: 4 | 6): NamedTest[] {
   const { source, destination, inInterface, outInterface, protocol, fragment } = basics
   const tests: NamedTest[] = []
   const add = <T>(
-    what: Negatable<T> | null, option: string, text: (value: T) => string, holds: (value: T) => Holds,
+    what: Negatable<T> | null, option: string, text: (value: T) => string, holds: (value: T, negated: boolean) => Holds,
     traits: (value: T, negated: boolean) => readonly Trait[],
   ) => {
     if (what === null) return
     const { value, negated } = what
-    const plain = holds(value)
     tests.push({
-      text: `${negated ? '! ' : ''}${option} ${text(value)}`.trimEnd(), holds: negated ? packet => !plain(packet) : plain,
-      traits: traits(value, negated), hasEffects: false,
+      text: `${negated ? '! ' : ''}${option} ${text(value)}`.trimEnd(), holds: holds(value, negated), traits: traits(value, negated),
+      hasEffects: false,
     })
   }
   const [from, to] = family === 4 ? [12, 16] : [8, 24]
-  add(source, '-s', ({ text }) => text, network => addressTest(network, from), addressTraits(from))
-  add(destination, '-d', ({ text }) => text, network => addressTest(network, to), addressTraits(to))
-  add(inInterface, '-i', name => name, name => interfaceTest(name, packet => packet.inInterface), nameTraits('in'))
-  add(outInterface, '-o', name => name, name => interfaceTest(name, packet => packet.outInterface), nameTraits('out'))
+  add(source, '-s', ({ text }) => text, (network, negated) => addressTest(network, negated, from), addressTraits(from))
+  add(destination, '-d', ({ text }) => text, (network, negated) => addressTest(network, negated, to), addressTraits(to))
+  add(inInterface, '-i', name => name, interfaceTest('inInterface'), nameTraits('in'))
+  add(outInterface, '-o', name => name, interfaceTest('outInterface'), nameTraits('out'))
   if (protocol.value !== 0) add(protocol, '-p', String, protocolTest, protocolTraits)
-  add(fragment, '-f', () => '', () => packet => packet.fragmentOffset !== 0, () => [])
+  add(fragment, '-f', () => '', (_, negated) => packet => (packet.fragmentOffset !== 0) !== negated, () => [])
   return tests
 }
 
 /** @param offset of the address in the IP header */
-function addressTest({ address, mask }: Network, offset: number): Holds {
+function addressTest({ address, mask }: Network, negated: boolean, offset: number): Holds {
   const word = (bytes: Uint8Array, i: number) => new DataView(bytes.buffer, bytes.byteOffset).getInt32(i * 4)
   const values = Array.from({ length: address.length / 4 }, (_, i) => [word(address, i), word(mask, i), offset + i * 4] as const)
     .filter(([, bits]) => bits !== 0)
   if (values.length === 1) {
     const [value, bits, at] = values[0]
-    return packet => (packet.word(packet.network + at) & bits) === value
+    return packet => ((packet.word(packet.network + at) & bits) === value) !== negated
   }
   return packet => {
-    for (const [value, bits, at] of values) if ((packet.word(packet.network + at) & bits) !== value) return false
-    return true
+    for (const [value, bits, at] of values) if ((packet.word(packet.network + at) & bits) !== value) return negated
+    return !negated
   }
 }
 
@@ -171,10 +173,10 @@ function addressTraits(offset: number) {
 }
 
 /** Where extension headers end before they say, asking for the protocol drops the packet. */
-function protocolTest(number: number): Holds {
+function protocolTest(number: number, negated: boolean): Holds {
   return packet => {
     if (packet.protocol < 0) packet.broken = true
-    return packet.protocol === number
+    return (packet.protocol === number) !== negated
   }
 }
 
@@ -182,12 +184,14 @@ function protocolTraits(number: number, negated: boolean): Trait[] {
   return [{ place: 'protocol', fits: value => (value === number) !== negated }]
 }
 
-/** `eth+` is every name that begins with `eth`. */
-function interfaceTest(name: string, nameOf: (packet: RulePacket) => string): Holds {
-  const fits = nameFits(name)
-  return packet => fits(nameOf(packet))
+function interfaceTest(side: 'inInterface' | 'outInterface') {
+  return (wanted: string, negated: boolean): Holds => {
+    const fits = nameFits(wanted)
+    return packet => fits(packet[side]) !== negated
+  }
 }
 
+/** `eth+` is every name that begins with `eth`. */
 function nameFits(wanted: string): (name: string) => boolean {
   if (!wanted.endsWith('+')) return name => name === wanted
   const start = wanted.slice(0, -1)
@@ -214,17 +218,18 @@ export class Walker {
   readonly #places: number[] = []
   #depth = 0
 
-  walk({ rules, sieve }: LiveRuleset, table: string, start: LiveChain, packet: RulePacket, watcher: Watcher | null): void {
+  walk(ruleset: LiveRuleset, table: string, start: LiveChain, packet: RulePacket, watcher: Watcher | null): void {
+    const { rules, sieve } = ruleset
     this.#depth = 0
-    this.chain = start
     watcher?.chain(table, start)
-    if (watcher === null && packet.isWhole) sieve.look(packet)
+    if (packet.isWhole) sieve.look(packet)
     else sieve.open()
     let place = start.from
     let chain = start
     for (;;) {
-      place = sieve.next(place, chain.to)
-      if (place >= chain.to) {
+      place = watcher === null ? firstFit(ruleset, place, chain.to, packet) : watchedFit(rules, place, chain.to, packet, watcher)
+      if (packet.broken) return this.#end('DROP', null, chain, true)
+      if (place === chain.to) {
         if (this.#depth === 0) return this.#byPolicy(start, packet, watcher)
         this.#depth--
         chain = this.#chains[this.#depth]
@@ -232,9 +237,6 @@ export class Walker {
         continue
       }
       const rule = rules[place++]
-      const fits = watcher === null ? rule.fits(packet) : watchedFits(rule, packet, watcher)
-      if (packet.broken) return this.#end('DROP', null, chain, true)
-      if (!fits) continue
       rule.packets++
       rule.bytes += packet.length
       const { jump, outcome } = rule
@@ -270,14 +272,31 @@ export class Walker {
   }
 }
 
-/** The same as `fits`, test by test. */
-function watchedFits(live: LiveRule, packet: RulePacket, watcher: Watcher): boolean {
-  const met: { text: string; held: boolean }[] = []
-  const fits = live.tests.every(({ text, holds }) => {
-    const held = holds(packet)
-    met.push({ text, held })
-    return held
-  })
-  watcher.rule(live, met, fits)
-  return fits
+/** The first rule from `from` on that the packet fits, or that finds it broken; `to` where there is none before it. */
+function firstFit({ fits, sieve }: LiveRuleset, from: number, to: number, packet: RulePacket): number {
+  for (let word = from >> 5; word << 5 < to; word++) {
+    let bits = sieve.rules(word)
+    if (word << 5 < from) bits &= -1 << (from & 31)
+    for (; bits !== 0; bits &= bits - 1) {
+      const place = (word << 5) + 31 - Math.clz32(bits & -bits)
+      if (place >= to) return to
+      if (fits[place](packet) || packet.broken) return place
+    }
+  }
+  return to
+}
+
+/** The same for a watcher, rule by rule and test by test. */
+function watchedFit(rules: readonly LiveRule[], from: number, to: number, packet: RulePacket, watcher: Watcher): number {
+  for (let place = from; place < to; place++) {
+    const met: { text: string; held: boolean }[] = []
+    const fits = rules[place].tests.every(({ text, holds }) => {
+      const held = holds(packet)
+      met.push({ text, held })
+      return held
+    })
+    watcher.rule(rules[place], met, fits)
+    if (fits || packet.broken) return place
+  }
+  return to
 }

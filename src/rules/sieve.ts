@@ -69,6 +69,7 @@ export class Sieve {
   /** Interfaces by their values; those that are not known have 0, whose rows exclude nothing. */
   readonly #names: ReadonlyMap<string, number>
   #everything = true
+  /** What was told last: chains are short, and their rules lie together. */
   #word = -1
   #bits = 0
 
@@ -107,7 +108,7 @@ export class Sieve {
     this.#everything = true
   }
 
-  /** Looks at a packet as it is now, for `next`. */
+  /** Looks at a packet as it is now, for `rules`. */
   look(packet: RulePacket): void {
     this.#everything = false
     this.#word = -1
@@ -124,21 +125,10 @@ export class Sieve {
     if (outPlace >= 0) this.#chosen[outPlace] = outPlace * size + (this.#names.get(packet.outInterface) ?? 0) * this.#width
   }
 
-  /** The first rule from `from` on that is worth testing, or `to` where there is none before it. */
-  next(from: number, to: number): number {
-    if (this.#everything || from >= to) return from
-    let word = from >> 5
-    let bits = (word === this.#word ? this.#bits : this.#load(word)) & ALL << (from & 31)
-    while (bits === 0) {
-      word++
-      if (word << 5 >= to) return to
-      bits = this.#load(word)
-    }
-    return Math.min(to, (word << 5) + 31 - Math.clz32(bits & -bits))
-  }
-
-  /** Thirty-two rules. */
-  #load(word: number): number {
+  /** Rules 32 × `word` and on, from the lowest bit: those that are worth testing. Past the last one bits mean nothing. */
+  rules(word: number): number {
+    if (this.#everything) return ALL
+    if (word === this.#word) return this.#bits
     const chosen = this.#chosen
     const rows = this.#rows
     let bits = ALL

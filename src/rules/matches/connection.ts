@@ -133,22 +133,21 @@ export function isIn(data: Uint8Array, at: number, family: 4 | 6, { address, mas
   return true
 }
 
-export const connmark: MatchModule = () => markMatch('connmark', ({ connection }) => connection === null ? null : connection.mark)
-export const mark: MatchModule = () => markMatch('mark', packet => packet.mark)
+/** Where there is no connection there is no mark, which fits neither a mark nor its negation. */
+export const connmark: MatchModule = () => markMatch('connmark', ({ value, mask: bits, negated }) => ({ connection }) =>
+  connection !== null && ((connection.mark & bits) >>> 0 === value) !== negated)
+export const mark: MatchModule = () => markMatch('mark', ({ value, mask: bits, negated }) => packet =>
+  ((packet.mark & bits) >>> 0 === value) !== negated)
 
-/** @param markOf `null` where there is none, which fits neither a mark nor its negation */
-function markMatch(name: string, markOf: (packet: RulePacket) => number | null): ReturnType<MatchModule> {
+function markMatch(name: string, holds: (test: Masked & { negated: boolean }) => Holds): ReturnType<MatchModule> {
   let test: Masked & { negated: boolean } | null = null
   return {
     options: { '--mark': (args, negated) => { test = { ...readMark(args), negated } } },
     finish: args => {
       if (test === null) throw args.error(`${name}: --mark is missing`)
-      const { value, mask: bits, negated } = test
+      const { negated } = test
       const space = name === 'connmark' && !negated ? ' ' : ''
-      return match(name, `${name} match ${space}${not(negated)}${markText(test)}`, packet => {
-        const found = markOf(packet)
-        return found !== null && ((found & bits) >>> 0 === value) !== negated
-      })
+      return match(name, `${name} match ${space}${not(negated)}${markText(test)}`, holds(test))
     },
   }
 }

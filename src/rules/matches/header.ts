@@ -15,24 +15,19 @@ export const comment: MatchModule = () => {
   }
 }
 
-/** One option with a range; `prefix` of a negated value. */
-function ranged(name: string, option: string, most: number, valueOf: (packet: RulePacket) => number): ReturnType<MatchModule> {
+/** Of the IP packet, its header included. */
+export const length: MatchModule = () => {
   let test: { range: Range; negated: boolean } | null = null
   return {
-    options: { [option]: (args, negated) => { test = { range: readRange(args, most, name), negated } } },
+    options: { '--length': (args, negated) => { test = { range: readRange(args, 65535, 'length'), negated } } },
     finish: args => {
-      if (test === null) throw args.error(`${name}: ${option} is missing`)
+      if (test === null) throw args.error('length: --length is missing')
       const { range: [from, to], negated } = test
-      return match(name, `${name} ${not(negated, '!')}${rangeText([from, to])}`, packet => {
-        const value = valueOf(packet)
-        return (value >= from && value <= to) !== negated
-      })
+      return match('length', `length ${not(negated, '!')}${rangeText([from, to])}`, packet =>
+        (packet.length >= from && packet.length <= to) !== negated)
     },
   }
 }
-
-/** Of the IP packet, its header included. */
-export const length: MatchModule = () => ranged('length', '--length', 65535, packet => packet.length)
 
 export const ttl: MatchModule = () => hops('ttl', 'TTL match TTL')
 export const hl: MatchModule = () => hops('hl', 'HL match HL')
