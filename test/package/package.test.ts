@@ -135,6 +135,14 @@ describe('the example project, copied to an empty folder', () => {
     expect(failed).toBe(false)
   })
 
+  test('they pass in CommonJS too', () => {
+    const source = readFileSync(join(example, 'test/firewall.test.js'), 'utf8')
+    const required = source.replace(/^import (\w+), \{(.*)\} from '(.*)'$/gm, "const $1 = require('$3'), {$2} = $1")
+      .replace(/^import (\{.*\}) from '(.*)'$/gm, "const $1 = require('$2')").replace('import.meta.url', "require('node:url').pathToFileURL(__filename)")
+    writeFileSync(join(example, 'common.cjs'), required.replace("'../firewall.rules'", "'firewall.rules'"))
+    expect(run('node', ['--test', 'common.cjs'], example)).toMatch(/pass 7\n/)
+  })
+
   test('with one rule broken they fail, and name the packet and the rule that stopped it', () => {
     const path = join(example, 'firewall.rules')
     const rules = readFileSync(path, 'utf8')
