@@ -83,15 +83,15 @@ async function judgeCapture(run: Run, firewall: Firewall, request: RulesRequest)
 }
 
 function giveNotices({ notice }: Run, { unseen, notJudged }: { unseen: number; notJudged: number }, firewall: Firewall): void {
-  if (passedByRules(firewall)) {
-    notice('no packet came to a chain that has rules: --local says which addresses are the machine\'s own, --hook which way packets go')
-  }
+  if (passedByRules(firewall)) notice(PASSED_BY_RULES)
   if (unseen > 0) notice(`rules asked ${unseen} packets for bytes that the capture does not have; those matches did not hold`)
   if (notJudged > 0) notice(`${notJudged} packets never came to the rules: not IP, malformed, fragments of later packets, or cut short`)
 }
 
+export const PASSED_BY_RULES = 'no packet came to a chain that has rules: --local says which addresses are the machine\'s own, --hook which way packets go'
+
 /** Packets were counted, and none in a built-in chain with rules. */
-function passedByRules(firewall: Firewall): boolean {
+export function passedByRules(firewall: Firewall): boolean {
   const counters = ([4, 6] as const).flatMap(family => firewall.counters(family).map(each => ({ ...each, place: `${family} ${each.table} ${each.chain}` })))
   const withRules = new Set(counters.filter(({ rule }) => rule !== null).map(({ place }) => place))
   const counted = counters.filter(({ packets }) => packets > 0)

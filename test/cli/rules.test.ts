@@ -119,6 +119,13 @@ describe('diff', () => {
     expect(status).toBe(0)
   })
 
+  test('of rulesets that had no packet to judge, it is said', () => {
+    const { stdout, stderr } = run('diff', WEB[1], '--rules', WEB[0], '--rules', WEB[0])
+    expect(stdout).toContain('0 of 49 packets differ')
+    expect(stderr).toContain('web.rules: 1 rule asks for interfaces, and none is known')
+    expect(stderr).toContain('web.rules: no packet came to a chain that has rules')
+  })
+
   test('of sysctls: how verdicts differ from those without, of each configuration', () => {
     const capture = new URL('../captures/tcp_midstream.pcap', import.meta.url).pathname
     const { stdout } = run('diff', capture, '--with', 'tcp_loose=0', '--with', 'tcp_be_liberal=1', '--json')

@@ -17,6 +17,9 @@ let tarball = ''
 const text: ExecFileSyncOptionsWithStringEncoding = { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }
 
 /** Output of a command; where it fails, what it printed. */
+/** npm takes long where others use the machine. */
+const MINUTES = 5 * 60_000
+
 function run(command: string, args: readonly string[], cwd: string): string {
   try {
     return execFileSync(command, args, { ...text, cwd })
@@ -32,7 +35,7 @@ beforeAll(() => {
   mkdirSync(app)
   writeFileSync(join(app, 'package.json'), '{"private": true}')
   run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], app)
-})
+}, MINUTES)
 
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -127,7 +130,7 @@ describe('the example project, copied to an empty folder', () => {
   beforeAll(() => {
     cpSync(join(project, 'examples/firewall-test'), example, { recursive: true })
     run('npm', ['install', '--offline', '--no-audit', '--no-fund', tarball], example)
-  })
+  }, MINUTES)
 
   test('its tests pass', () => {
     const { failed, output } = npmTest()
