@@ -9,7 +9,7 @@ import { PacketGenerator } from '../support/generator.js'
 import { Random } from '../support/random.js'
 import { randomRuleset } from '../support/rules-generator.js'
 
-const RULESETS = 120
+const RULESETS = 80
 const PACKETS = 60
 const START = 1_700_000_000_000_000_000n
 const STEP = 40_000_000n
