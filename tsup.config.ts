@@ -61,7 +61,17 @@ export default defineConfig([
       writeFileSync('dist/pool-worker.d.ts', 'export {}\n')
     },
   },
-  { ...shared, entry, format: ['cjs'], shims: true },
+  {
+    ...shared,
+    entry,
+    format: ['cjs'],
+    shims: true,
+    esbuildOptions: options => {
+      options.charset = 'utf8'
+      // What is left of these is rewritten by what makes CommonJS of the chunks, which turns `return(a)??b` into a name.
+      options.supported = { 'nullish-coalescing': false, 'optional-chain': false }
+    },
+  },
   {
     ...common,
     entry: { 'index.workerd': 'src/index.ts' },

@@ -11,6 +11,8 @@ import { be16 } from './10-link'
 
 export const SCTP_HEADER: u32 = 12
 const CHUNK_HEADER: u32 = 4
+/** INIT and INIT ACK bring the tag of the packets to their sender: so far behind the chunk's start it ends. */
+const TAG_END: u32 = 8
 /** A chunk takes four bytes at least. */
 const MAX_CHUNKS: u32 = 16384
 
@@ -61,7 +63,9 @@ function readChunks(p: Packet): u8 {
   for (let n: u32 = 0; n < MAX_CHUNKS && isChunk(p, at); n++) {
     if (at + CHUNK_HEADER > captured) return REASON_CUT_SHORT
     const type: u32 = load<u8>(at)
-    if (type == CHUNK_INIT || type == CHUNK_INIT_ACK || type == CHUNK_SHUTDOWN_COMPLETE) only = true
+    const bringsTag = type == CHUNK_INIT || type == CHUNK_INIT_ACK
+    if (bringsTag && min(at + TAG_END, p.transport + p.transportLength) > captured) return REASON_CUT_SHORT
+    if (bringsTag || type == CHUNK_SHUTDOWN_COMPLETE) only = true
     const leads = only || type == CHUNK_COOKIE_ECHO || type == CHUNK_COOKIE_ACK
     if ((leads && at != first) || be16(at + 2) == 0) return REASON_SCTP_CHUNKS
     if (type < 32) p.seq |= 1 << type

@@ -291,42 +291,43 @@ export function runOne(length: u32, wireLength: u32, linkType: u32, time: i64, r
 let readable: bool = false
 
 /**
- * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table.
+ * Reads the headers of the one packet at the start of the input, up to where Linux has the raw table. Leaves at the region
+ * `extras` where its frame starts, and its IP header (that of a reassembled datagram is not in the input), where what was
+ * captured of it ends, and the bytes of the whole IP packet.
  *
  * @returns whether it gets that far: the next call is `trackForRules`, and otherwise `dropBeforeRules`
  */
 export function readForRules(length: u32, wireLength: u32, linkType: u32, time: i64): bool {
-  releaseComplete()
-  groupLeft = 0
   const p = packetAt(0)
   p.frame = inputAt
   p.length = length
   p.wireLength = wireLength
   p.time = time
+  return readUpToRules(p, linkType)
+}
+
+/** The same for row `i` of the columns; `base` as for `run`. */
+export function readRowForRules(i: u32, base: u32): bool {
+  inputBase = inputAt - base
+  const p = packetAt(0)
+  return readUpToRules(p, bringRow(p, i))
+}
+
+function readUpToRules(p: Packet, linkType: u32): bool {
+  releaseComplete()
+  groupLeft = 0
   startReading(p)
   p.networkLength = 0
   p.reason = readLink(p, linkType)
   if (p.reason) return false
   p.ownNetwork = p.network - p.frame
   readable = readNetwork(p, checksumMode)
-  return readable || p.path != PATH_NONE
-}
-
-/** First byte of the packet's IP header: that of a reassembled datagram is not in the input. */
-export function ruledNetwork(): u32 {
-  return packetAt(0).network
-}
-
-/** Behind the last byte of the IP packet that was captured. */
-export function ruledEnd(): u32 {
-  const p = packetAt(0)
-  if (p.transport) return p.transport + p.transportCaptured
-  return p.network + min(p.networkLength, p.length - p.ownNetwork)
-}
-
-/** Bytes of the whole IP packet. */
-export function ruledLength(): u32 {
-  return packetAt(0).networkLength
+  if (!readable && p.path == PATH_NONE) return false
+  store<u32>(extrasAt, p.frame)
+  store<u32>(extrasAt, p.network, 4)
+  store<u32>(extrasAt, p.transport ? p.transport + p.transportCaptured : p.network + min(p.networkLength, p.length - p.ownNetwork), 8)
+  store<u32>(extrasAt, p.networkLength, 12)
+  return true
 }
 
 /** It ends before it is looked up: it never came to the rules, or the raw table drops it. */
@@ -337,11 +338,12 @@ export function dropBeforeRules(): void {
 }
 
 /**
- * Tracks it with what the raw table gave it. Where it has a connection then it is held (`isHeld`) until `resumeHeldPacket`.
+ * Tracks it with what the raw table gave it. Where it has a connection then it is held until `resumeHeldPacket`.
  *
  * @param local it comes from the machine itself: Linux does not look at its checksums
+ * @returns as `handedFlags` where it is held, otherwise 0
  */
-export function trackForRules(exempt: bool, local: bool, zone: u32, directions: u32, policy: u32, helper: u32): void {
+export function trackForRules(exempt: bool, local: bool, zone: u32, directions: u32, policy: u32, helper: u32): u32 {
   setRecording(true)
   const p = packetAt(0)
   if (exempt) {
@@ -355,14 +357,13 @@ export function trackForRules(exempt: bool, local: bool, zone: u32, directions: 
   }
   classify(p, 0)
   p.zoneDirections = ZONE_BOTH
+  return held ? handedFlags() : 0
 }
 
-export function isHeld(): bool {
-  return held
-}
-
-export function resumeHeldPacket(drop: bool): void {
+/** Returns whether it waits for its helper then. */
+export function resumeHeldPacket(drop: bool): bool {
   resumeHeld(drop)
+  return handedOver
 }
 
 export { markHeld }
@@ -401,13 +402,19 @@ function readGroup(from: u32, most: u32): u32 {
 
 // @ts-ignore: decorator
 @inline function readColumns(p: Packet, i: u32, transportMode: u32): void {
+  const linkType = bringRow(p, i)
+  if (isElsewhere(p, linkType)) return leaveElsewhere(p)
+  readPacket(p, linkType, transportMode)
+}
+
+/** What row `i` of the columns says of a packet; returns its link type. */
+// @ts-ignore: decorator
+@inline function bringRow(p: Packet, i: u32): u32 {
   p.frame = inputBase + load<u32>(offsetAt + (i << 2))
   p.length = load<u32>(lengthAt + (i << 2))
   p.wireLength = load<u32>(wireLengthAt + (i << 2))
   p.time = timeAt(i)
-  const linkType: u32 = load<u16>(linkTypeAt + (i << 1))
-  if (isElsewhere(p, linkType)) return leaveElsewhere(p)
-  readPacket(p, linkType, transportMode)
+  return load<u16>(linkTypeAt + (i << 1))
 }
 
 function leaveElsewhere(p: Packet): void {

@@ -121,13 +121,10 @@ export interface Exports {
   handedSlot(): number
   resumePacket(drop: number): void
   readForRules(length: number, wireLength: number, linkType: number, time: bigint): number
-  ruledNetwork(): number
-  ruledEnd(): number
-  ruledLength(): number
+  readRowForRules(row: number, base: number): number
   dropBeforeRules(): void
-  trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): void
-  isHeld(): number
-  resumeHeldPacket(drop: number): void
+  trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): number
+  resumeHeldPacket(drop: number): number
   markHeld(mark: number): void
   setTimeLeft(slot: number, nanoseconds: bigint): void
   addExpectation(master: number, skipMaster: number, limit: number): number
@@ -250,6 +247,10 @@ export interface CoreInside {
   readonly regions: Readonly<Record<keyof typeof Region, number>>
   readonly verdicts: { -readonly [column in keyof VerdictBatch]: VerdictBatch[column] }
   readonly core: Core
+  /** Of the batch that was brought along last. */
+  readonly columns: { readonly seconds: Float64Array; readonly nanoseconds: Uint32Array; readonly linkType: Uint16Array }
+  /** Brings a packet to the start of the input; returns how much of it. */
+  readonly bring: (bytes: Uint8Array) => number
   /** Goes on with a packet that waits for its helper. */
   readonly resume: () => void
   readonly drain: () => void
@@ -422,6 +423,14 @@ export class Core {
     return this.#verdicts
   }
 
+  /** Brings a batch along row by row; `base` as `run` has it. */
+  eachRow(batch: PacketBatch, take: (row: number, base: number) => void): void {
+    for (let from = 0; from < batch.count;) {
+      const { to, base } = this.#load(batch, from, batch.count)
+      for (; from < to; from++) take(from, base)
+    }
+  }
+
   #run(from: number, to: number, base: number, recorded: boolean): void {
     for (let goOn = 0; from < to; goOn = 1) {
       from = this.#exports.run(from, to, base, recorded ? 1 : 0, goOn)
@@ -471,22 +480,27 @@ export class Core {
    * @returns its verdict as a batch of one
    */
   trackOne(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): VerdictBatch {
-    // Bytes whose buffer was given away have no length, and throw if they are touched. V8 forgets the former in compiled code
-    // that has also seen resizable buffers.
-    const length = bytes.buffer.byteLength === 0 ? 0 : Math.min(bytes.length, MAX_PACKET)
-    if (length > 0) this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
-    this.#exports.runOne(length, wireLength, linkType, time, 1)
+    this.#exports.runOne(this.#bring(bytes), wireLength, linkType, time, 1)
     if (this.#exports.isHandedOver()) this.#resume()
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
     this.#verdicts.count = 1
     return this.#verdicts
   }
 
+  /** Brings a packet to the start of the input; returns how much of it. */
+  #bring(bytes: Uint8Array): number {
+    // Bytes whose buffer was given away have no length, and throw if they are touched. V8 forgets the former in compiled code
+    // that has also seen resizable buffers.
+    const length = bytes.buffer.byteLength === 0 ? 0 : Math.min(bytes.length, MAX_PACKET)
+    if (length > 0) this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
+    return length
+  }
+
   /** What `rules/held.ts` works with; rules are not part of the main entry. */
   get inside(): CoreInside {
     return this.#inside ??= {
       exports: this.#exports, bytes: this.#bytes, view: this.#view, regions: this.#at, verdicts: this.#verdicts, core: this,
-      resume: () => this.#resume(), drain: () => this.#drainWaiting(),
+      columns: this.#columns, bring: bytes => this.#bring(bytes), resume: () => this.#resume(), drain: () => this.#drainWaiting(),
     }
   }
 

@@ -2,25 +2,23 @@
  * Rules around the tracker: what decides about a packet before it is looked up, and about its first confirmation. The
  * tracker calls these two hooks for each packet, where Linux has the raw table and where it has all that follow it.
  */
-import type { State } from './names.js'
-
-/** A packet on its way, good until its hook returns. Offsets are into `data`. */
+/** A packet on its way: one object for all, filled in anew for each. Offsets are into `data`. */
 export interface HookPacket {
-  readonly data: Uint8Array
+  data: Uint8Array
   /** Where its frame starts, and the IP header: that of a reassembled datagram is not in the frame. */
-  readonly frame: number
-  readonly network: number
+  frame: number
+  network: number
   /** Behind the last byte of the IP packet that was captured. */
-  readonly end: number
+  end: number
   /** Bytes of the whole IP packet. */
-  readonly length: number
+  length: number
   /** LINKTYPE_ number of the frame. */
-  readonly linkType: number
-  /** Nanoseconds since 1970: the tracker's clock. */
-  readonly time: bigint
-  readonly family: 4 | 6
+  linkType: number
+  /** When it came, nanoseconds since 1970. */
+  timeOf: () => bigint
+  family: 4 | 6
   /** A connection with this key is in that slot: confirmed, alive and, of TCP, not closing. */
-  readonly isOpen: (slot: number, key: string) => boolean
+  isOpen: (slot: number, key: string) => boolean
 }
 
 /** What the raw table gives a packet, and its connection if it opens one. */
@@ -36,7 +34,7 @@ export interface Assignment {
   readonly helper: string | null
 }
 
-/** The connection of a packet that is among rules. */
+/** The connection of a packet that is among rules; good until the hook returns. */
 export interface HookConnection {
   readonly id: number
   /** Where the table has it; another connection may have the place later. */
@@ -66,13 +64,16 @@ export interface HookConnection {
 
 /** Decide about packets; both are called once for each that gets there. They must not call the tracker. */
 export interface PacketHooks {
+  /** The packet at hand. */
+  readonly packet: HookPacket
   /** The raw table; `null` drops the packet. */
-  before(packet: HookPacket): Assignment | null
+  before(): Assignment | null
   /**
    * All tables behind the tracker.
    *
+   * @param state index into `STATES`
    * @param connection `null` for INVALID and UNTRACKED packets
    * @returns whether the packet passes
    */
-  after(packet: HookPacket, state: State, connection: HookConnection | null): boolean
+  after(state: number, connection: HookConnection | null): boolean
 }

@@ -1,5 +1,5 @@
 /** The tracker: the SDK's one object. */
-import type { PacketBatch } from './batch.js'
+import { slice, type PacketBatch } from './batch.js'
 import { BATCH_SIZE, Core, coreFingerprint, HASH_KEYS, TIMEOUTS, type Rules } from './border.js'
 import { coreModule } from './core-module.js'
 import { ConntrackError, shown } from './errors.js'
@@ -176,15 +176,15 @@ interface Description {
   readonly memory: HelperMemory
 }
 
-/** A packet for `trackInSteps`, its fields checked. */
-export interface PacketInSteps {
-  readonly bytes: Uint8Array
-  readonly wireLength: number
-  /** LINKTYPE_ number. */
-  readonly linkType: number
-  /** Nanoseconds since 1970. */
-  readonly time: bigint
-}
+/**
+ * Classifies one packet from within a core (`CoreInside`), for `trackInSteps`.
+ *
+ * @param time nanoseconds since 1970
+ */
+export type Classify = (inside: object, bytes: Uint8Array, wireLength: number, linkType: number, time: bigint) => void
+
+/** The same for a row of the batch that was brought along; `base` as the core has it. */
+export type ClassifyRow = (inside: object, row: number, base: number) => void
 
 /** A connection tracker: packets in, Linux's verdicts out. Its clock is that of the packets and never goes back. */
 export class Tracker implements Disposable {
@@ -375,24 +375,54 @@ export class Tracker implements Disposable {
    *
    * @internal
    */
-  trackInSteps(bytes: Uint8Array, info: PacketInfo, classify: (inside: object, packet: PacketInSteps) => void): Verdict {
+  trackInSteps(bytes: Uint8Array, info: PacketInfo, classify: Classify): Verdict {
     if (!(bytes instanceof Uint8Array)) throw invalid('a packet must be a Uint8Array')
     const time = info.time ?? this.#clock()
     if (typeof time !== 'bigint') throw invalid('time must be a bigint, in nanoseconds')
     const wireLength = originalLength(bytes, info.originalLength)
     const linkType = info.linkType === undefined ? RAW : linkTypeNumber(info.linkType)
-    this.#enter()
-    this.#recorded = true
-    this.#busy = true
-    const { inside } = this.#core
+    this.#startSteps()
     try {
-      classify(inside, { bytes, wireLength, linkType, time: clampTime(time) })
+      classify(this.#core.inside, bytes, wireLength, linkType, clampTime(time))
     } finally {
       this.#busy = false
     }
-    this.#last = inside.verdicts
+    return this.#endSteps()
+  }
+
+  /**
+   * Classifies the packets of a batch of any size likewise, and gives the verdict of each before the next one's turn.
+   *
+   * @internal
+   */
+  trackBatchInSteps(batch: PacketBatch, classify: ClassifyRow, give: (verdict: Verdict) => void): void {
+    checkBatch(batch, Infinity)
+    const { batchSize, inside } = this.#core
+    for (let from = 0; from < batch.count; from += batchSize) {
+      const to = Math.min(batch.count, from + batchSize)
+      this.#core.eachRow(slice(batch, from, to), (row, base) => {
+        this.#startSteps()
+        try {
+          classify(inside, row, base)
+        } finally {
+          this.#busy = false
+        }
+        give(this.#endSteps())
+      })
+    }
+  }
+
+  #startSteps(): void {
+    this.#enter()
+    this.#recorded = true
+    this.#busy = true
+  }
+
+  #endSteps(): Verdict {
+    const { verdicts } = this.#core.inside
+    this.#last = verdicts
     this.#leave()
-    return this.#verdict(this.#last, 0)
+    return this.#verdict(verdicts, 0)
   }
 
   /**

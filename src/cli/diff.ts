@@ -7,7 +7,7 @@ import { createFirewall } from '../rules/firewall.js'
 import type { VerdictBatch } from '../types.js'
 import { UsageError } from './errors.js'
 import { explanationText } from './explain.js'
-import { readRuleset } from './rules.js'
+import { PASSED_BY_RULES, passedByRules, readRuleset } from './rules.js'
 import { readPackets, type Run } from './run.js'
 
 /** One configuration. */
@@ -17,6 +17,8 @@ interface Side {
   readonly outcomes: (batch: PacketBatch) => string[]
   /** Why, of a packet of the last batch; numbered from 1 over all. */
   readonly explain: (index: number, packet: number) => string
+  /** What is to be said when all packets were seen. */
+  readonly notices: () => readonly string[]
   readonly close: () => void
 }
 
@@ -33,6 +35,7 @@ export async function diff(run: Run): Promise<void> {
     const { json } = run.invocation
     differences.forEach((difference, i) => run.output.write(difference.text([sides[0].name, sides[i + 1].name], packets, json)))
     await run.output.flush()
+    for (const { name, notices } of sides) for (const text of notices()) run.notice(`${name}: ${text}`)
     if (failure !== null) throw failure
   } finally {
     run.progress.end()
@@ -63,6 +66,7 @@ function rulesSide({ invocation, notice }: Run, path: string, { firewall: option
       return decisions.map(({ action }) => action ?? 'not judged')
     },
     explain: index => decisionText(decisions[index]),
+    notices: () => [...firewall.notices, ...(passedByRules(firewall) ? [PASSED_BY_RULES] : [])],
     close: () => firewall.close(),
   }
 }
@@ -77,6 +81,7 @@ function trackerSide({ sdk, invocation }: Run, sysctl: Readonly<Record<string, n
       return Array.from({ length: verdicts.count }, (_, i) => verdictText(verdicts, i))
     },
     explain: (_index, packet) => explanationText(tracker.explain(packet)).trimEnd(),
+    notices: () => [],
     close: () => tracker.close(),
   }
 }

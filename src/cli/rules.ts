@@ -12,6 +12,8 @@ import { readPackets, type Run } from './run.js'
 
 export async function rules(run: Run): Promise<void> {
   const request = run.invocation.rules!
+  const fromStandardInput = [...request.rulesets, run.invocation.capture].filter(path => path === '-')
+  if (fromStandardInput.length > 1) throw new UsageError('only one of rulesets and capture can be standard input')
   const rulesets = request.rulesets.map(path => readRuleset(path, request, run.notice))
   const firewall = newFirewall(run, rulesets, request)
   try {
@@ -35,9 +37,11 @@ export function readRuleset(path: string, { unknown }: Pick<RulesRequest, 'unkno
   }
 }
 
+const STANDARD_INPUT = 0
+
 function fileText(path: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return readFileSync(path === '-' ? STANDARD_INPUT : path, 'utf8')
   } catch (error) {
     throw error instanceof Error && 'syscall' in error ? new InputError(error.message) : error
   }
@@ -65,22 +69,33 @@ async function judgeCapture(run: Run, firewall: Firewall, request: RulesRequest)
       if (decision.by === 'not-judged') tally.notJudged++
       check?.compare(decision)
       if (json && trace === 0) output.write(decisionJson(decision) + '\n')
-      if (decision.packet === trace) output.write(told.text(decision))
+      if (decision.packet === trace) output.write(json ? told.json(decision) + '\n' : told.text(decision))
     }
-    return trace === 0 || firstPacket + batch.count <= trace
+    return trace === 0 || check !== null || firstPacket + batch.count <= trace
   })
   run.progress.end()
   if (trace > packets) throw new UsageError(`there is no packet ${trace}: the capture has ${packets}`)
   if (!json && trace === 0) output.write(listText(firewall))
   await output.flush()
-  giveNotices(run, tally)
+  giveNotices(run, tally, firewall)
   if (failure !== null) throw failure
   check?.end(packets)
 }
 
-function giveNotices({ notice }: Run, { unseen, notJudged }: { unseen: number; notJudged: number }): void {
+function giveNotices({ notice }: Run, { unseen, notJudged }: { unseen: number; notJudged: number }, firewall: Firewall): void {
+  if (passedByRules(firewall)) notice(PASSED_BY_RULES)
   if (unseen > 0) notice(`rules asked ${unseen} packets for bytes that the capture does not have; those matches did not hold`)
   if (notJudged > 0) notice(`${notJudged} packets never came to the rules: not IP, malformed, fragments of later packets, or cut short`)
+}
+
+export const PASSED_BY_RULES = 'no packet came to a chain that has rules: --local says which addresses are the machine\'s own, --hook which way packets go'
+
+/** Packets were counted, and none in a built-in chain with rules. */
+export function passedByRules(firewall: Firewall): boolean {
+  const counters = ([4, 6] as const).flatMap(family => firewall.counters(family).map(each => ({ ...each, place: `${family} ${each.table} ${each.chain}` })))
+  const withRules = new Set(counters.filter(({ rule }) => rule !== null).map(({ place }) => place))
+  const counted = counters.filter(({ packets }) => packets > 0)
+  return withRules.size > 0 && counted.length > 0 && counted.every(({ place }) => !withRules.has(place))
 }
 
 function listText(firewall: Firewall): string {

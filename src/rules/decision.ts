@@ -2,11 +2,15 @@
 import type { Decision } from './firewall.js'
 
 /** `{"packet":1,"action":"DROP","by":"rule","table":"filter",…}` */
-export function decisionJson({ packet, action, by, rule, table, chain, line, path, verdict }: Decision): string {
-  return JSON.stringify({
+export function decisionJson(decision: Decision): string {
+  return JSON.stringify(decisionFields(decision))
+}
+
+export function decisionFields({ packet, action, by, rule, table, chain, line, path, verdict }: Decision): Record<string, unknown> {
+  return {
     packet, action, by, table, chain, rule: rule?.number ?? null, line, text: rule?.text ?? null, path,
     state: verdict.state, direction: verdict.direction, reason: verdict.reason, connection: verdict.connection,
-  })
+  }
 }
 
 /** What decided, in words. */

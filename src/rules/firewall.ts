@@ -1,27 +1,19 @@
-/**
- * Rules and the tracker together, in the kernel's order: raw table, connection tracking, mangle, filter, security, hook by
- * hook, and only then the helper and the confirmation of a new connection.
- */
+/** A machine with rules: what it is made of, packets in, decisions out. How a packet gets to its decision is in `judge.ts`. */
 import type { PacketBatch } from '../batch.js'
-import { toNanoseconds } from '../format/time.js'
 import { ConntrackError } from '../errors.js'
 import { allHelpers } from '../helpers/index.js'
-import type { Assignment, HookConnection, HookPacket, PacketHooks } from '../hooks.js'
-import type { State } from '../names.js'
-import { createTracker, type PacketInfo, type Tracker, type TrackerOptions } from '../tracker.js'
+import { createTracker, type ClassifyRow, type PacketInfo, type Tracker, type TrackerOptions } from '../tracker.js'
 import type { Verdict } from '../types.js'
-import { trackAmong } from './held.js'
+import { trackAmong, type Among } from './held.js'
+import { Judge, NO_INFO, PATHS, type Interface, type Path } from './judge.js'
 import { listTable } from './list.js'
-import { bringToLife, walk, type LiveChain, type LiveTable, type Passage, type Watcher } from './machine.js'
+import { bringToLife, type LiveRuleset, type Watcher } from './machine.js'
 import type { Machine } from './match.js'
-import { RulePacket, type Hook, type Template } from './packet.js'
+import type { Template } from './packet.js'
 import type { Rule, Ruleset } from './ruleset.js'
 import { isIn } from './matches/connection.js'
 import { addressText, prefixMask, type Network } from './values.js'
 import ipaddr from 'ipaddr.js'
-
-/** On which way packets travel: through the machine, to it, or from it. */
-export type Path = 'forward' | 'input' | 'output'
 
 export interface FirewallOptions {
   /** The way of packets that neither come from nor go to an address of `local`. Default `forward`. */
@@ -80,99 +72,59 @@ export interface JudgeInfo extends PacketInfo {
   readonly watcher?: Watcher
 }
 
-type Way = Path | 'loopback'
-interface Stage {
-  readonly hook: Hook
-  readonly tables: readonly string[]
-}
-
-/** Where each way leads; the first stage's raw table comes before the tracker. */
-const WAYS: Readonly<Record<Way, readonly Stage[]>> = {
-  forward: [
-    { hook: 'PREROUTING', tables: ['mangle'] }, { hook: 'FORWARD', tables: ['mangle', 'filter', 'security'] },
-    { hook: 'POSTROUTING', tables: ['mangle'] },
-  ],
-  input: [{ hook: 'PREROUTING', tables: ['mangle'] }, { hook: 'INPUT', tables: ['mangle', 'filter', 'security'] }],
-  output: [{ hook: 'OUTPUT', tables: ['mangle', 'filter', 'security'] }, { hook: 'POSTROUTING', tables: ['mangle'] }],
-  loopback: [
-    { hook: 'OUTPUT', tables: ['mangle', 'filter', 'security'] }, { hook: 'POSTROUTING', tables: ['mangle'] },
-    { hook: 'PREROUTING', tables: ['raw', 'mangle'] }, { hook: 'INPUT', tables: ['mangle', 'filter', 'security'] },
-  ],
-}
-/** One step of a way: a chain, where there is one. */
-interface Step {
-  readonly hook: Hook
-  readonly table: string
-  readonly chain: LiveChain
-}
-
-interface Family {
-  readonly tables: readonly LiveTable[]
-  readonly raw: Readonly<Record<Way, Step | null>>
-  readonly steps: Readonly<Record<Way, readonly Step[]>>
-}
-
 /** Tells a machine's decisions about packets, as Linux would make them. */
 export function createFirewall(rules: Ruleset | readonly Ruleset[], options: FirewallOptions = {}): Firewall {
   return new Firewall([rules].flat() as readonly Ruleset[], options)
 }
 
-export class Firewall implements PacketHooks, Disposable {
+export class Firewall implements Disposable {
   readonly tracker: Tracker
   /** What in the rules cannot be judged by what is known. */
   readonly notices: readonly string[]
-  readonly #families: Partial<Record<4 | 6, Family>> = {}
-  readonly #hook: Path
-  readonly #local: readonly Network[]
-  readonly #interfaces: readonly { readonly name: string; readonly network: Network; readonly length: number }[]
-  readonly #policies: readonly string[]
-  readonly #packet = new RulePacket()
-  readonly #steps = trackAmong(this)
-  #info: JudgeInfo = {}
-  #way: Way | null = null
-  #passage: Passage | null = null
-  #expired = false
+  readonly #families: Partial<Record<4 | 6, LiveRuleset>> = {}
+  readonly #judge: Judge
+  readonly #among: Among
 
   /** Use `createFirewall`. */
   constructor(rulesets: readonly Ruleset[], options: FirewallOptions) {
-    this.#hook = options.hook ?? 'forward'
-    if (!Object.hasOwn(WAYS, this.#hook)) throw invalid('hook must be forward, input or output')
-    this.#local = (options.local ?? []).map(network)
-    this.#interfaces = Object.entries(options.interfaces ?? {})
-      .flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
-      .sort((a, b) => b.length - a.length)
-    const machine: Machine = { recent: new Map(), isLocal: (data, at, family) => this.#isLocal(data, at, family) }
+    const { hook = 'forward', local = [], interfaces = {} } = options
+    if (!PATHS.includes(hook)) throw invalid('hook must be forward, input or output')
+    const networks = local.map(network)
+    const isLocal: Machine['isLocal'] = (data, at, family) => isOf(networks, data, at, family)
+    const machine: Machine = { recent: new Map(), isLocal }
+    const names = ['', 'lo', ...Object.keys(interfaces)]
     for (const ruleset of rulesets) {
       if (this.#families[ruleset.family]) throw invalid(`two rulesets for IPv${ruleset.family}`)
-      this.#families[ruleset.family] = familyOf(bringToLife(ruleset, machine))
+      this.#families[ruleset.family] = bringToLife(ruleset, machine, names)
     }
     const templates = templatesOf(rulesets)
-    this.#policies = [...new Set(templates.flatMap(({ timeout }) => timeout ?? []))]
-    this.tracker = createTracker(trackerOptions(rulesets, templates, this.#policies, options))
-    this.notices = this.#interfaces.length > 0 ? [] : interfaceNotices(rulesets)
+    const policies = [...new Set(templates.flatMap(({ timeout }) => timeout ?? []))]
+    this.#judge = new Judge(this.#families, {
+      hook, isLocal: networks.length === 0 ? null : isLocal, policies,
+      interfaces: Object.entries(interfaces).flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
+        .sort((a, b) => b.length - a.length),
+    })
+    this.#among = trackAmong(this.#judge)
+    this.tracker = createTracker(trackerOptions(rulesets, templates, policies, options))
+    this.notices = Object.keys(interfaces).length > 0 ? [] : interfaceNotices(rulesets)
   }
 
   /** Judges one packet. The bytes start with its link-layer header, or as `linkType` says. */
-  judge(bytes: Uint8Array, info: JudgeInfo = {}): Decision {
-    this.#info = info
-    this.#passage = null
-    this.#expired = false
-    this.#way = null
-    this.#packet.unseen = false
-    const verdict = this.tracker.trackInSteps(bytes, info, this.#steps)
-    return this.#decision(verdict)
+  judge(bytes: Uint8Array, info: JudgeInfo = NO_INFO): Decision {
+    this.#judge.begin(info)
+    return this.#judge.decision(this.tracker.trackInSteps(bytes, info, this.#among.one))
   }
 
-  /** Judges the packets of a batch, in order. */
-  judgeBatch(batch: PacketBatch, watcherOf: (index: number) => Watcher | undefined = () => undefined): Decision[] {
+  /** Judges the packets of a batch, in order and however many they are. */
+  judgeBatch(batch: PacketBatch, watcherOf: ((index: number) => Watcher | undefined) | null = null): Decision[] {
     const decisions: Decision[] = []
-    for (let i = 0; i < batch.count; i++) {
-      const watcher = watcherOf(i)
-      decisions.push(this.judge(batch.data.subarray(batch.offset[i], batch.offset[i] + batch.length[i]), {
-        time: toNanoseconds(batch.seconds[i], batch.nanoseconds[i]), linkType: batch.linkType[i],
-        originalLength: batch.originalLength[i], ...(watcher === undefined ? {} : { watcher }),
-      }))
+    const judge = this.#judge
+    const classify: ClassifyRow = (inside, row, base) => {
+      const watcher = watcherOf?.(decisions.length)
+      judge.begin(watcher === undefined ? NO_INFO : { watcher })
+      this.#among.row(inside, row, base)
     }
+    this.tracker.trackBatchInSteps(batch, classify, verdict => decisions.push(judge.decision(verdict)))
     return decisions
   }
 
@@ -196,113 +148,6 @@ export class Firewall implements PacketHooks, Disposable {
   [Symbol.dispose](): void {
     this.close()
   }
-
-  // The tracker calls these.
-
-  before(packet: HookPacket): Assignment | null {
-    const seen = this.#packet
-    seen.set(packet)
-    const way = this.#way = this.#wayOf(packet)
-    this.#setInterfaces(way)
-    const raw = this.#families[packet.family]?.raw[way]
-    if (raw && !this.#take(raw)) return null
-    return this.#assignment(seen.template)
-  }
-
-  after(_packet: HookPacket, state: State, connection: HookConnection | null): boolean {
-    const seen = this.#packet
-    seen.state = state
-    seen.connection = connection
-    const steps = this.#families[seen.family]?.steps[this.#way!] ?? []
-    for (const step of steps) {
-      const comesIn = this.#way === 'loopback' && (step.hook === 'PREROUTING' || step.hook === 'INPUT')
-      if (step.hook === 'FORWARD' && !seen.forwarded && !this.#route()) return false
-      if (comesIn) this.#comeIn()
-      // A connection over `lo` was confirmed before the packet came in again.
-      if (!this.#take(step)) return comesIn
-    }
-    return this.#way !== 'forward' || seen.forwarded || this.#route()
-  }
-
-  /** Forwarding takes one from the packet's time to live, and drops it where nothing is left. */
-  #route(): boolean {
-    const seen = this.#packet
-    this.#expired = seen.ttl <= 1
-    seen.forwarded = true
-    return !this.#expired
-  }
-
-  /** By the device that it left by. */
-  #comeIn(): void {
-    this.#packet.inInterface = 'lo'
-    this.#packet.outInterface = ''
-  }
-
-  /** Walks the packet through one chain; returns whether it goes on. The filter table's decision is the one that counts. */
-  #take({ hook, table, chain }: Step): boolean {
-    const seen = this.#packet
-    seen.hook = hook
-    const [inName, outName] = [seen.inInterface, seen.outInterface]
-    if (hook === 'PREROUTING' || hook === 'INPUT') seen.outInterface = ''
-    if (hook === 'OUTPUT') seen.inInterface = ''
-    const passage = walk(table, chain, seen, this.#info.watcher ?? null)
-    seen.inInterface = inName
-    seen.outInterface = outName
-    const passes = passage.outcome === 'ACCEPT'
-    if (!passes || table === 'filter' || this.#passage?.table !== 'filter') this.#passage = passage
-    return passes
-  }
-
-  #assignment(template: Template | null): Assignment {
-    const local = this.#way === 'output' || this.#way === 'loopback'
-    if (template === null) return local ? LOCAL_ASSIGNMENT : NO_ASSIGNMENT
-    const { notrack, zone, zoneOfMark, zoneDirection, helper, timeout } = template
-    return {
-      notrack, local, zone: zoneOfMark ? this.#packet.mark & 0xffff : zone, zoneDirection, helper,
-      policy: timeout === null ? 0 : this.#policies.indexOf(timeout) + 1,
-    }
-  }
-
-  #wayOf({ data, family }: HookPacket): Way {
-    if (this.#info.path !== undefined) return this.#info.path
-    if (this.#local.length === 0) return this.#hook
-    const { addresses } = this.#packet
-    const from = this.#isLocal(data, addresses, family)
-    const to = this.#isLocal(data, addresses + (family === 4 ? 4 : 16), family)
-    return from && to ? 'loopback' : from ? 'output' : to ? 'input' : this.#hook
-  }
-
-  #setInterfaces(way: Way): void {
-    const seen = this.#packet
-    const { in: inName, out: outName } = this.#info
-    const width = seen.family === 4 ? 4 : 16
-    seen.inInterface = way === 'output' || way === 'loopback' ? '' : inName ?? this.#interfaceOf(seen.addresses)
-    seen.outInterface = way === 'loopback' ? 'lo' : way === 'input' ? '' : outName ?? this.#interfaceOf(seen.addresses + width)
-  }
-
-  #interfaceOf(at: number): string {
-    const { data, family } = this.#packet
-    return this.#interfaces.find(({ network: each }) => isIn(data, at, family, each))?.name ?? ''
-  }
-
-  #isLocal(data: Uint8Array, at: number, family: 4 | 6): boolean {
-    return this.#local.some(each => isIn(data, at, family, each)) || (this.#local.length > 0 && isLoopback(data, at, family))
-  }
-
-  #decision(verdict: Verdict): Decision {
-    const passage = this.#passage
-    const rest = { packet: verdict.packet, path: this.#way, verdict, unseen: this.#packet.unseen }
-    const none = { rule: null, table: null, chain: null, line: null }
-    if (this.#expired) return { ...rest, ...none, action: 'DROP', by: 'ttl' }
-    if (verdict.dropped) return { ...rest, ...none, action: 'DROP', by: 'tracker' }
-    const dropped = passage !== null && passage.outcome !== 'ACCEPT'
-    if (verdict.state === null && !dropped) return { ...rest, ...none, action: null, by: 'not-judged' }
-    if (passage === null) return { ...rest, ...none, action: 'ACCEPT', by: 'no-rules' }
-    const { table, outcome: action, chain: { chain }, broken } = passage
-    const rule = passage.rule?.rule ?? null
-    const by = rule !== null ? 'rule' : broken ? 'malformed' : 'policy'
-    return { ...rest, action, by, rule, table, chain: chain.name, line: rule?.line ?? chain.line }
-  }
 }
 
 export interface RuleCounters {
@@ -312,23 +157,6 @@ export interface RuleCounters {
   readonly rule: Rule | null
   readonly packets: number
   readonly bytes: number
-}
-
-const NO_ASSIGNMENT: Assignment = { notrack: false, local: false, zone: 0, zoneDirection: 'both', policy: 0, helper: null }
-const LOCAL_ASSIGNMENT: Assignment = { ...NO_ASSIGNMENT, local: true }
-
-function familyOf(tables: readonly LiveTable[]): Family {
-  const step = (hook: Hook, table: string): Step | null => {
-    const chain = tables.find(({ name }) => name === table)?.chains.get(hook)
-    return chain === undefined ? null : { hook, table, chain }
-  }
-  const steps = (way: Way) => WAYS[way].flatMap(({ hook, tables: names }) => names.flatMap(name => step(hook, name) ?? []))
-  const [coming, going] = [step('PREROUTING', 'raw'), step('OUTPUT', 'raw')]
-  return {
-    tables,
-    raw: { forward: coming, input: coming, output: going, loopback: going },
-    steps: { forward: steps('forward'), input: steps('input'), output: steps('output'), loopback: steps('loopback') },
-  }
 }
 
 function templatesOf(rulesets: readonly Ruleset[]): Template[] {
@@ -362,13 +190,20 @@ function interfaceNotices(rulesets: readonly Ruleset[]): string[] {
   return [`${asking === 1 ? '1 rule asks' : `${asking} rules ask`} for interfaces, and none is known: packets have none for them`]
 }
 
+/** An address of the machine itself: one of these, or one that never leaves any machine. */
+function isOf(local: readonly Network[], data: Uint8Array, at: number, family: 4 | 6): boolean {
+  if (local.length === 0) return false
+  for (const each of local) if (isIn(data, at, family, each)) return true
+  return isLoopback(data, at, family)
+}
+
 function isLoopback(data: Uint8Array, at: number, family: 4 | 6): boolean {
   if (family === 4) return data[at] === 127
   for (let i = 0; i < 15; i++) if (data[at + i] !== 0) return false
   return data[at + 15] === 1
 }
 
-function interfaceOf(name: string, prefix: string): { name: string; network: Network; length: number } {
+function interfaceOf(name: string, prefix: string): Interface & { length: number } {
   const length = Number(prefix.split('/')[1] ?? 128)
   return { name, network: network(prefix), length }
 }

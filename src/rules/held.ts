@@ -1,46 +1,112 @@
 /**
  * One packet among rules: read, shown to the raw table, tracked, shown to the other tables while its connection is held, and
  * let go. In: a core from within, the packet, the hooks. The main entry does without this.
+ *
+ * It makes no objects for packets: the packet and its connection are the same two for all.
  */
-import { answerType, ATTACHED_ACCOUNT, ENTRY_SIZE, HELPED_SIZE, MAX_PACKET, ZONE_DIRECTIONS, type CoreInside } from '../border.js'
+import { answerType, ATTACHED_ACCOUNT, ENTRY_SIZE, HELPED_SIZE, ZONE_DIRECTIONS, type CoreInside } from '../border.js'
 import type { Assignment, HookConnection, HookPacket, PacketHooks } from '../hooks.js'
-import { STATES, STATUS_BITS, TCP_STATES, VERDICT_DROPPED, type State } from '../names.js'
-import type { PacketInSteps } from '../tracker.js'
+import { STATUS_BITS, TCP_STATES, VERDICT_DROPPED } from '../names.js'
+import type { Classify, ClassifyRow } from '../tracker.js'
 
 const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
 const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
 const TCP = 6
 const CLOSING_STATES: readonly number[] = [TCP_STATES.indexOf('TIME_WAIT'), TCP_STATES.indexOf('CLOSE')]
 
-/** Classifies a packet with rules around it, for `Tracker.trackInSteps`. */
-export function trackAmong(hooks: PacketHooks): (inside: object, packet: PacketInSteps) => void {
-  let isOpen: HookPacket['isOpen'] | null = null
-  return (opaque, { bytes, wireLength, linkType, time }) => {
-    const inside = opaque as CoreInside
-    const { exports } = inside
-    isOpen ??= openIn(inside)
-    const length = Math.min(bytes.length, MAX_PACKET)
-    inside.bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), inside.regions.input)
-    const reaches = exports.readForRules(length, wireLength, linkType, time) !== 0
-    const packet = reaches ? hookPacket(inside, linkType, time, isOpen) : null
-    const assigned = packet && hooks.before(packet)
-    inside.verdicts.count = 1
-    if (!packet || !assigned) {
-      exports.dropBeforeRules()
-    } else {
-      trackAssigned(inside, assigned)
-      judge(inside, packet, hooks)
-    }
-    inside.drain()
+/** Classifies packets with rules around them, for `Tracker.trackInSteps` and `trackBatchInSteps`. */
+export interface Among {
+  readonly one: Classify
+  readonly row: ClassifyRow
+}
+
+export function trackAmong(hooks: PacketHooks): Among {
+  let among: Steps | null = null
+  const within = (inside: object) => among ??= new Steps(inside as CoreInside, hooks)
+  return {
+    one: (inside, bytes, wireLength, linkType, time) => within(inside).one(bytes, wireLength, linkType, time),
+    row: (inside, row, base) => within(inside).row(row, base),
   }
 }
 
-function hookPacket({ exports, bytes, regions }: CoreInside, linkType: number, time: bigint, isOpen: HookPacket['isOpen']): HookPacket {
-  const network = exports.ruledNetwork() >>> 0
-  return {
-    data: bytes, frame: regions.input, network, end: exports.ruledEnd() >>> 0, length: exports.ruledLength() >>> 0,
-    linkType, time, family: bytes[network] >> 4 === 4 ? 4 : 6, isOpen,
+class Steps {
+  readonly #inside: CoreInside
+  readonly #hooks: PacketHooks
+  readonly #connection: HeldConnection
+  /** What `readForRules` leaves. */
+  readonly #read: Uint32Array
+  /** Of a packet that is no row of a batch. */
+  #time = 0n
+  #row = -1
+
+  constructor(inside: CoreInside, hooks: PacketHooks) {
+    this.#inside = inside
+    this.#hooks = hooks
+    this.#connection = new HeldConnection(inside)
+    this.#read = new Uint32Array(inside.bytes.buffer, inside.regions.extras, 4)
+    const { packet } = hooks
+    packet.data = inside.bytes
+    packet.isOpen = openIn(inside)
+    packet.timeOf = () => this.#row < 0 ? this.#time : timeOfRow(inside.columns, this.#row)
   }
+
+  one(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): void {
+    this.#time = time
+    this.#row = -1
+    this.#track(this.#inside.exports.readForRules(this.#inside.bring(bytes), wireLength, linkType, time) !== 0, linkType)
+  }
+
+  row(row: number, base: number): void {
+    this.#row = row
+    this.#track(this.#inside.exports.readRowForRules(row, base) !== 0, this.#inside.columns.linkType[row])
+  }
+
+  #track(reaches: boolean, linkType: number): void {
+    this.#inside.verdicts.count = 1
+    const assigned = reaches ? this.#before(linkType) : null
+    if (assigned === null) this.#inside.exports.dropBeforeRules()
+    else this.#after(this.#trackAssigned(assigned))
+    this.#inside.drain()
+  }
+
+  #before(linkType: number): Assignment | null {
+    const { packet } = this.#hooks
+    const network = this.#read[1]
+    packet.frame = this.#read[0]
+    packet.network = network
+    packet.end = this.#read[2]
+    packet.length = this.#read[3]
+    packet.linkType = linkType
+    packet.family = packet.data[network] >> 4 === 4 ? 4 : 6
+    return this.#hooks.before()
+  }
+
+  #trackAssigned({ notrack, local, zone, zoneDirection, policy, helper }: Assignment): number {
+    const { exports, core } = this.#inside
+    const number = helper === null ? 0 : core.helperNames.findIndex(({ name }) => name === helper) + 1
+    return exports.trackForRules(notrack ? 1 : 0, local ? 1 : 0, zone, ZONE_DIRECTIONS[zoneDirection], policy, number)
+  }
+
+  /** @param held what `trackForRules` said */
+  #after(held: number): void {
+    const { exports, verdicts, resume } = this.#inside
+    if (held !== 0) {
+      this.#connection.hold(held & 1)
+      const passes = this.#hooks.after(held >> 8, this.#connection)
+      if (exports.resumeHeldPacket(passes ? 0 : 1)) resume()
+      return
+    }
+    const state = verdicts.state[0]
+    const isSeen = state !== 0 && !(verdicts.flags[0] & VERDICT_DROPPED)
+    if (isSeen) this.#hooks.after(state, null)
+  }
+}
+
+/** As the core has it: times are kept within three hundred years of 1970. */
+function timeOfRow({ seconds, nanoseconds }: CoreInside['columns'], row: number): bigint {
+  const most = 9e9
+  const second = Math.trunc(seconds[row])
+  return BigInt(second > -most ? Math.min(second, most) : -most) * 1_000_000_000n + BigInt(nanoseconds[row])
 }
 
 function openIn({ view, regions, core }: CoreInside): HookPacket['isOpen'] {
@@ -52,42 +118,35 @@ function openIn({ view, regions, core }: CoreInside): HookPacket['isOpen'] {
   }
 }
 
-function trackAssigned({ exports, core }: CoreInside, { notrack, local, zone, zoneDirection, policy, helper }: Assignment): void {
-  const number = helper === null ? 0 : core.helperNames.findIndex(({ name }) => name === helper) + 1
-  exports.trackForRules(notrack ? 1 : 0, local ? 1 : 0, zone, ZONE_DIRECTIONS[zoneDirection], policy, number)
-}
-
-function judge(inside: CoreInside, packet: HookPacket, hooks: PacketHooks): void {
-  const { exports, verdicts, resume } = inside
-  if (exports.isHeld()) {
-    const passes = hooks.after(packet, STATES[exports.handedFlags() >> 8] as State, new HeldConnection(inside))
-    exports.resumeHeldPacket(passes ? 0 : 1)
-    if (exports.isHandedOver()) resume()
-    return
-  }
-  const state = STATES[verdicts.state[0]]
-  const isSeen = state !== null && !(verdicts.flags[0] & VERDICT_DROPPED)
-  if (isSeen) hooks.after(packet, state, null)
-}
-
 /** The connection of the packet that is held for rules: what they ask for is read when they do. */
 class HeldConnection implements HookConnection {
-  readonly slot: number
-  readonly direction: 'original' | 'reply'
+  direction: 'original' | 'reply' = 'original'
   readonly #core: CoreInside['core']
   readonly #exports: CoreInside['exports']
   readonly #view: DataView
   readonly #regions: CoreInside['regions']
-  readonly #at: number
+  /** 0 until it is asked for. */
+  #slot = 0
 
   constructor({ core, exports, view, regions }: CoreInside) {
     this.#core = core
     this.#exports = exports
     this.#view = view
     this.#regions = regions
-    this.slot = exports.handedSlot() >>> 0
-    this.#at = regions.entries + this.slot * ENTRY_SIZE
-    this.direction = exports.handedFlags() & 1 ? 'reply' : 'original'
+  }
+
+  /** It is the one of the packet that is held now. */
+  hold(direction: number): void {
+    this.direction = direction === 0 ? 'original' : 'reply'
+    this.#slot = 0
+  }
+
+  get slot(): number {
+    return this.#slot ||= this.#exports.handedSlot() >>> 0
+  }
+
+  get #at(): number {
+    return this.#regions.entries + this.slot * ENTRY_SIZE
   }
 
   get id(): number {

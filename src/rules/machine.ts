@@ -4,7 +4,8 @@
  */
 import type { Holds, Machine } from './match.js'
 import type { RulePacket } from './packet.js'
-import type { Basics, Chain, Negatable, Rule, Ruleset, Table } from './ruleset.js'
+import type { Basics, Chain, Negatable, Rule, Ruleset } from './ruleset.js'
+import { Sieve, type Trait } from './sieve.js'
 import type { Outcome } from './target.js'
 import type { Network } from './values.js'
 
@@ -16,8 +17,7 @@ export interface Counted {
 
 export interface LiveRule extends Counted {
   readonly rule: Rule
-  readonly basics: Holds | null
-  readonly tests: readonly Holds[]
+  readonly tests: readonly NamedTest[]
   readonly outcome: Outcome
   readonly act: ((packet: RulePacket) => void) | null
   jump: LiveChain | null
@@ -28,6 +28,9 @@ export interface LiveRule extends Counted {
 export interface LiveChain extends Counted {
   readonly chain: Chain
   readonly rules: readonly LiveRule[]
+  /** Where its rules begin among all, and where they end. */
+  readonly from: number
+  readonly to: number
 }
 
 export interface LiveTable {
@@ -35,15 +38,14 @@ export interface LiveTable {
   readonly chains: ReadonlyMap<string, LiveChain>
 }
 
-/** What became of a packet in one table. */
-export interface Passage {
-  outcome: 'ACCEPT' | 'DROP' | 'REJECT'
-  /** The rule that decided; `null` for the chain's policy, or where the packet was broken. */
-  rule: LiveRule | null
-  chain: LiveChain
-  table: string
-  /** A match found it too short to be what it says. */
-  broken: boolean
+/** A ruleset at work. */
+export interface LiveRuleset {
+  readonly tables: readonly LiveTable[]
+  /** Of all tables, chain by chain. */
+  readonly rules: readonly LiveRule[]
+  /** All the tests of each: what most packets need of most rules, and so beside them. */
+  readonly fits: readonly Holds[]
+  readonly sieve: Sieve
 }
 
 /** What a walk met, for whoever asks. */
@@ -53,153 +55,248 @@ export interface Watcher {
   policy(chain: LiveChain): void
 }
 
-export function bringToLife(ruleset: Ruleset, machine: Machine): LiveTable[] {
-  return ruleset.tables.map(table => liveTable(table, ruleset.family, machine))
-}
-
-function liveTable(table: Table, family: 4 | 6, machine: Machine): LiveTable {
-  const chains = new Map(table.chains.map(chain => [chain.name, {
-    chain, packets: 0, bytes: 0, rules: chain.rules.map(rule => liveRule(rule, family, machine)),
-  }]))
-  for (const { rules } of chains.values()) {
-    for (const live of rules) if (live.rule.jump !== null) live.jump = chains.get(live.rule.jump.chain)!
+/** @param names of interfaces that packets are likely to have */
+export function bringToLife(ruleset: Ruleset, machine: Machine, names: readonly string[]): LiveRuleset {
+  const { family } = ruleset
+  const rules: LiveRule[] = []
+  const tables = ruleset.tables.map(table => {
+    const chains = new Map(table.chains.map(chain => {
+      const own = chain.rules.map(rule => liveRule(rule, family, machine))
+      const from = rules.push(...own) - own.length
+      return [chain.name, { chain, packets: 0, bytes: 0, rules: own, from, to: rules.length }] as const
+    }))
+    for (const { rules: own } of chains.values()) {
+      for (const live of own) if (live.rule.jump !== null) live.jump = chains.get(live.rule.jump.chain)!
+    }
+    return { name: table.name, chains }
+  })
+  return {
+    tables, rules, fits: rules.map(({ tests }) => allOf(tests.map(({ holds }) => holds))),
+    sieve: new Sieve(rules.map(traitsOf), [...new Set([...names, ...namesIn(rules)])]),
   }
-  return { name: table.name, chains }
 }
 
 function liveRule(rule: Rule, family: 4 | 6, machine: Machine): LiveRule {
-  const tests = basicTests(rule.basics, family).map(({ holds }) => holds)
+  const tests: NamedTest[] = [
+    ...basicTests(rule.basics, family),
+    ...rule.matches.map(match => ({
+      text: match.listing, holds: match.prepare(machine), traits: match.traits ?? [], hasEffects: match.hasEffects ?? true,
+    })),
+  ]
   return {
-    rule, packets: 0, bytes: 0, jump: null, goto: rule.jump?.goto ?? false,
-    basics: tests.length === 0 ? null : tests.length === 1 ? tests[0] : packet => {
-      for (const test of tests) if (!test(packet)) return false
-      return true
-    },
-    tests: rule.matches.map(match => match.prepare(machine)),
-    outcome: rule.target?.outcome ?? 'CONTINUE',
-    act: rule.target?.act ?? null,
+    rule, packets: 0, bytes: 0, tests, jump: null, goto: rule.jump?.goto ?? false,
+    outcome: rule.target?.outcome ?? 'CONTINUE', act: rule.target?.act ?? null,
   }
+}
+
+/** One test of all: a rule is a call and not a loop, which for most is the whole cost. */
+function allOf(tests: readonly Holds[]): Holds {
+  const [first, second, third] = tests
+  switch (tests.length) {
+    case 0: return () => true
+    case 1: return first
+    case 2: return packet => first(packet) && second(packet)
+    case 3: return packet => first(packet) && second(packet) && third(packet)
+    default: return packet => {
+      for (let i = 0; i < tests.length; i++) if (!tests[i](packet)) return false
+      return true
+    }
+  }
+}
+
+/**
+ * What a packet must have for a rule to be worth testing: the traits up to the first test that has effects. In the raw table
+ * the state is none of them, since rules there change it.
+ */
+function traitsOf({ rule, tests }: LiveRule): Trait[] {
+  const last = tests.findIndex(({ hasEffects }) => hasEffects)
+  const traits = tests.slice(0, last < 0 ? tests.length : last + 1).flatMap(test => test.traits)
+  return rule.table === 'raw' ? traits.filter(({ place }) => place !== 'state') : traits
+}
+
+function namesIn(rules: readonly LiveRule[]): string[] {
+  return rules.flatMap(({ rule: { basics: { inInterface, outInterface } } }) => [inInterface, outInterface])
+    .flatMap(asked => asked === null || asked.value.endsWith('+') ? [] : asked.value)
 }
 
 interface NamedTest {
   readonly text: string
   readonly holds: Holds
+  readonly traits: readonly Trait[]
+  readonly hasEffects: boolean
 }
 
 /** Tests of what is not a match of its own, in the order in which Linux makes them. */
-export function basicTests(basics: Basics, family: 4 | 6): NamedTest[] {
+function basicTests(basics: Basics, family: 4 | 6): NamedTest[] {
   const { source, destination, inInterface, outInterface, protocol, fragment } = basics
   const tests: NamedTest[] = []
-  const add = <T>(what: Negatable<T> | null, option: string, text: (value: T) => string, holds: (value: T) => Holds) => {
+  const add = <T>(
+    what: Negatable<T> | null, option: string, text: (value: T) => string, holds: (value: T, negated: boolean) => Holds,
+    traits: (value: T, negated: boolean) => readonly Trait[],
+  ) => {
     if (what === null) return
     const { value, negated } = what
-    const plain = holds(value)
-    tests.push({ text: `${negated ? '! ' : ''}${option} ${text(value)}`.trimEnd(), holds: negated ? packet => !plain(packet) : plain })
+    tests.push({
+      text: `${negated ? '! ' : ''}${option} ${text(value)}`.trimEnd(), holds: holds(value, negated), traits: traits(value, negated),
+      hasEffects: false,
+    })
   }
-  add(source, '-s', ({ text }) => text, network => addressTest(network, family, 0))
-  add(destination, '-d', ({ text }) => text, network => addressTest(network, family, family === 4 ? 4 : 16))
-  add(inInterface, '-i', name => name, name => interfaceTest(name, packet => packet.inInterface))
-  add(outInterface, '-o', name => name, name => interfaceTest(name, packet => packet.outInterface))
-  if (protocol.value !== 0) add(protocol, '-p', String, protocolTest)
-  add(fragment, '-f', () => '', () => packet => packet.fragmentOffset !== 0)
+  const [from, to] = family === 4 ? [12, 16] : [8, 24]
+  add(source, '-s', ({ text }) => text, (network, negated) => addressTest(network, negated, from), addressTraits(from))
+  add(destination, '-d', ({ text }) => text, (network, negated) => addressTest(network, negated, to), addressTraits(to))
+  add(inInterface, '-i', name => name, interfaceTest('inInterface'), nameTraits('in'))
+  add(outInterface, '-o', name => name, interfaceTest('outInterface'), nameTraits('out'))
+  if (protocol.value !== 0) add(protocol, '-p', String, protocolTest, protocolTraits)
+  add(fragment, '-f', () => '', (_, negated) => packet => (packet.fragmentOffset !== 0) !== negated, () => [])
   return tests
 }
 
-function addressTest({ address, mask }: Network, family: 4 | 6, offset: number): Holds {
-  const words = family === 4 ? 1 : 4
+/** @param offset of the address in the IP header */
+function addressTest({ address, mask }: Network, negated: boolean, offset: number): Holds {
   const word = (bytes: Uint8Array, i: number) => new DataView(bytes.buffer, bytes.byteOffset).getInt32(i * 4)
-  const values = Array.from({ length: words }, (_, i) => [word(address, i), word(mask, i), offset + i * 4] as const)
+  const values = Array.from({ length: address.length / 4 }, (_, i) => [word(address, i), word(mask, i), offset + i * 4] as const)
     .filter(([, bits]) => bits !== 0)
   if (values.length === 1) {
     const [value, bits, at] = values[0]
-    return packet => (packet.word(packet.addresses + at) & bits) === value
+    return packet => ((packet.word(packet.network + at) & bits) === value) !== negated
   }
   return packet => {
-    const { addresses } = packet
-    for (const [value, bits, at] of values) if ((packet.word(addresses + at) & bits) !== value) return false
-    return true
+    for (const [value, bits, at] of values) if ((packet.word(packet.network + at) & bits) !== value) return negated
+    return !negated
   }
 }
 
+/** What is negated is not said of bytes: one that differs is enough. */
+function addressTraits(offset: number) {
+  return ({ address, mask }: Network, negated: boolean): Trait[] => negated ? [] : [...address].map((value, i) =>
+    ({ place: 'network', at: offset + i, fits: byte => (byte & mask[i]) === value }))
+}
+
 /** Where extension headers end before they say, asking for the protocol drops the packet. */
-function protocolTest(number: number): Holds {
+function protocolTest(number: number, negated: boolean): Holds {
   return packet => {
     if (packet.protocol < 0) packet.broken = true
-    return packet.protocol === number
+    return (packet.protocol === number) !== negated
+  }
+}
+
+function protocolTraits(number: number, negated: boolean): Trait[] {
+  return [{ place: 'protocol', fits: value => (value === number) !== negated }]
+}
+
+function interfaceTest(side: 'inInterface' | 'outInterface') {
+  return (wanted: string, negated: boolean): Holds => {
+    const fits = nameFits(wanted)
+    return packet => fits(packet[side]) !== negated
   }
 }
 
 /** `eth+` is every name that begins with `eth`. */
-function interfaceTest(name: string, nameOf: (packet: RulePacket) => string): Holds {
-  if (!name.endsWith('+')) return packet => nameOf(packet) === name
-  const start = name.slice(0, -1)
-  return packet => nameOf(packet).startsWith(start)
+function nameFits(wanted: string): (name: string) => boolean {
+  if (!wanted.endsWith('+')) return name => name === wanted
+  const start = wanted.slice(0, -1)
+  return name => name.startsWith(start)
 }
 
-interface Frame {
-  readonly chain: LiveChain
-  readonly next: number
-}
-
-/** Walks a packet through a built-in chain of a table. */
-export function walk(table: string, start: LiveChain, packet: RulePacket, watcher: Watcher | null): Passage {
-  const back: Frame[] = []
-  let chain = start
-  let at = 0
-  watcher?.chain(table, start)
-  for (;;) {
-    if (at >= chain.rules.length) {
-      const frame = back.pop()
-      if (frame === undefined) return byPolicy(table, start, packet, watcher)
-      chain = frame.chain
-      at = frame.next
-      continue
-    }
-    const rule = chain.rules[at++]
-    const fits = watcher === null ? ruleFits(rule, packet) : watchedFits(rule, packet, watcher)
-    if (packet.broken) return { outcome: 'DROP', rule: null, chain, table, broken: true }
-    if (!fits) continue
-    rule.packets++
-    rule.bytes += packet.length
-    if (rule.jump !== null) {
-      if (!rule.goto) back.push({ chain, next: at })
-      chain = rule.jump
-      at = 0
-      watcher?.chain(table, chain)
-      continue
-    }
-    rule.act?.(packet)
-    const { outcome } = rule
-    if (outcome === 'RETURN') at = chain.rules.length
-    else if (outcome !== 'CONTINUE') return { outcome, rule, chain, table, broken: false }
+function nameTraits(place: 'in' | 'out') {
+  return (wanted: string, negated: boolean): Trait[] => {
+    const fits = nameFits(wanted)
+    return [{ place, fits: name => fits(name) !== negated }]
   }
 }
 
-function byPolicy(table: string, chain: LiveChain, packet: RulePacket, watcher: Watcher | null): Passage {
-  chain.packets++
-  chain.bytes += packet.length
-  watcher?.policy(chain)
-  return { outcome: chain.chain.policy ?? 'ACCEPT', rule: null, chain, table, broken: false }
+/** Walks packets through built-in chains, and has of the last walk what became of the packet. */
+export class Walker {
+  outcome: 'ACCEPT' | 'DROP' | 'REJECT' = 'ACCEPT'
+  /** The rule that decided; `null` for the chain's policy, or where the packet was broken. */
+  rule: LiveRule | null = null
+  chain: LiveChain | null = null
+  /** A match found it too short to be what it says. */
+  broken = false
+  /** Where jumps come back to: the chain and the place in it, `#depth` of each. */
+  readonly #chains: LiveChain[] = []
+  readonly #places: number[] = []
+  #depth = 0
+
+  walk(ruleset: LiveRuleset, table: string, start: LiveChain, packet: RulePacket, watcher: Watcher | null): void {
+    const { rules, sieve } = ruleset
+    this.#depth = 0
+    watcher?.chain(table, start)
+    if (packet.isWhole) sieve.look(packet)
+    else sieve.open()
+    let place = start.from
+    let chain = start
+    for (;;) {
+      place = watcher === null ? firstFit(ruleset, place, chain.to, packet) : watchedFit(rules, place, chain.to, packet, watcher)
+      if (packet.broken) return this.#end('DROP', null, chain, true)
+      if (place === chain.to) {
+        if (this.#depth === 0) return this.#byPolicy(start, packet, watcher)
+        this.#depth--
+        chain = this.#chains[this.#depth]
+        place = this.#places[this.#depth]
+        continue
+      }
+      const rule = rules[place++]
+      rule.packets++
+      rule.bytes += packet.length
+      const { jump, outcome } = rule
+      if (jump !== null) {
+        if (!rule.goto) {
+          this.#chains[this.#depth] = chain
+          this.#places[this.#depth] = place
+          this.#depth++
+        }
+        chain = jump
+        place = jump.from
+        watcher?.chain(table, jump)
+        continue
+      }
+      rule.act?.(packet)
+      if (outcome === 'RETURN') place = chain.to
+      else if (outcome !== 'CONTINUE') return this.#end(outcome, rule, chain, false)
+    }
+  }
+
+  #byPolicy(chain: LiveChain, packet: RulePacket, watcher: Watcher | null): void {
+    chain.packets++
+    chain.bytes += packet.length
+    watcher?.policy(chain)
+    this.#end(chain.chain.policy ?? 'ACCEPT', null, chain, false)
+  }
+
+  #end(outcome: Walker['outcome'], rule: LiveRule | null, chain: LiveChain, broken: boolean): void {
+    this.outcome = outcome
+    this.rule = rule
+    this.chain = chain
+    this.broken = broken
+  }
 }
 
-function ruleFits({ basics, tests }: LiveRule, packet: RulePacket): boolean {
-  if (basics !== null && !basics(packet)) return false
-  for (let i = 0; i < tests.length; i++) if (!tests[i](packet)) return false
-  return true
+/** The first rule from `from` on that the packet fits, or that finds it broken; `to` where there is none before it. */
+function firstFit({ fits, sieve }: LiveRuleset, from: number, to: number, packet: RulePacket): number {
+  for (let word = from >> 5; word << 5 < to; word++) {
+    let bits = sieve.rules(word)
+    if (word << 5 < from) bits &= -1 << (from & 31)
+    for (; bits !== 0; bits &= bits - 1) {
+      const place = (word << 5) + 31 - Math.clz32(bits & -bits)
+      if (place >= to) return to
+      if (fits[place](packet) || packet.broken) return place
+    }
+  }
+  return to
 }
 
-/** The same, test by test. */
-function watchedFits(live: LiveRule, packet: RulePacket, watcher: Watcher): boolean {
-  const met: { text: string; held: boolean }[] = []
-  const tests = [
-    ...basicTests(live.rule.basics, packet.family),
-    ...live.tests.map((holds, i) => ({ text: live.rule.matches[i].listing, holds })),
-  ]
-  const fits = tests.every(({ text, holds }) => {
-    const held = holds(packet)
-    met.push({ text, held })
-    return held
-  })
-  watcher.rule(live, met, fits)
-  return fits
+/** The same for a watcher, rule by rule and test by test. */
+function watchedFit(rules: readonly LiveRule[], from: number, to: number, packet: RulePacket, watcher: Watcher): number {
+  for (let place = from; place < to; place++) {
+    const met: { text: string; held: boolean }[] = []
+    const fits = rules[place].tests.every(({ text, holds }) => {
+      const held = holds(packet)
+      met.push({ text, held })
+      return held
+    })
+    watcher.rule(rules[place], met, fits)
+    if (fits || packet.broken) return place
+  }
+  return to
 }

@@ -1,5 +1,6 @@
 /** What a match is: read from a rule's words, listed as `iptables -L` lists it, and asked about packets. */
 import type { RulePacket } from './packet.js'
+import type { Trait } from './sieve.js'
 import type { Arguments } from './text.js'
 import type { RecentList } from './matches/recent.js'
 
@@ -21,6 +22,10 @@ export interface Match {
   readonly listing: string
   /** Where there are several machines with the rule, each remembers for itself. */
   readonly prepare: (machine: Machine) => Holds
+  /** What a packet must have, or it does not hold and being asked has no effect. */
+  readonly traits?: readonly Trait[]
+  /** Being asked about a packet whose headers are whole may change something: true unless it is said. */
+  readonly hasEffects?: boolean
   /** It asks for what a tracker counts only with sysctl `acct`. */
   readonly needsAccounts?: boolean
 }
@@ -55,8 +60,8 @@ export function plain(read: (args: Arguments) => void): ReadOption {
 }
 
 /** A match that remembers nothing. */
-export function match(name: string, listing: string, holds: Holds): Match {
-  return { name, listing, prepare: () => holds }
+export function match(name: string, listing: string, holds: Holds, traits: readonly Trait[] = []): Match {
+  return { name, listing, prepare: () => holds, traits, hasEffects: false }
 }
 
 /** `! ` where negated. */

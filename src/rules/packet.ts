@@ -1,6 +1,6 @@
 /** A packet as rules see it. Bytes that are asked for are there, or it is said whether the packet or the capture lacks them. */
 import type { HookConnection, HookPacket } from '../hooks.js'
-import type { State } from '../names.js'
+import { STATES, type State } from '../names.js'
 
 /** Where on its way a packet is. */
 export const HOOKS = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'] as const
@@ -14,6 +14,20 @@ const NEXT_AH = 51
 /** Hop by hop, routing, destination options: what all lengths are counted alike in. */
 const EXTENSIONS: readonly number[] = [0, NEXT_ROUTING, 60]
 
+/** States as matches ask for them. */
+export const STATE_BITS: Readonly<Record<State, number>> = { INVALID: 1, NEW: 2, RELATED: 4, ESTABLISHED: 8, UNTRACKED: 16 }
+/** The same by their index in `STATES`. */
+export const BITS_OF_STATES: readonly number[] = STATES.map(state => state === null ? 0 : STATE_BITS[state])
+
+/** Bytes that matches of a protocol's header ask for. */
+export const HEADER_BYTES = { icmp: 8, tcp: 20, udp: 8, sctp: 12, ports: 4 } as const
+const HEADER_OF_PROTOCOL = Uint8Array.from({ length: 256 }, () => 0)
+HEADER_OF_PROTOCOL[1] = HEADER_OF_PROTOCOL[58] = HEADER_BYTES.icmp
+HEADER_OF_PROTOCOL[6] = HEADER_BYTES.tcp
+HEADER_OF_PROTOCOL[17] = HEADER_OF_PROTOCOL[136] = HEADER_BYTES.udp
+HEADER_OF_PROTOCOL[33] = HEADER_BYTES.ports
+HEADER_OF_PROTOCOL[132] = HEADER_BYTES.sctp
+
 /** What `CT` and `NOTRACK` gave it. */
 export interface Template {
   readonly notrack: boolean
@@ -25,27 +39,30 @@ export interface Template {
   readonly timeout: string | null
 }
 
-export class RulePacket {
+/** One object for all packets of a machine. */
+export class RulePacket implements HookPacket {
   data: Uint8Array = new Uint8Array(0)
   frame = 0
   network = 0
   end = 0
-  /** Bytes of the IP packet. */
   length = 0
   linkType = 0
-  time = 0n
   family: 4 | 6 = 4
+  timeOf: HookPacket['timeOf'] = () => 0n
+  isOpen: HookPacket['isOpen'] = () => false
   /** The protocol behind extension headers, -1 where they do not say. */
   protocol = -1
   /** First byte of the transport header. */
   transport = 0
   /** Offset of the fragment that it is, which only a broken IPv6 packet can still be behind reassembly. */
   fragmentOffset = 0
-  hook: Hook = 'PREROUTING'
+  /** Its headers are all there: no match finds it broken or cut short for want of what every header of its protocol has. */
+  isWhole = false
   inInterface = ''
   outInterface = ''
   mark = 0
-  state: State | null = null
+  /** One of `STATE_BITS`; 0 before it has a state, which matches take as INVALID. */
+  stateBit = 0
   connection: HookConnection | null = null
   template: Template | null = null
   /** It was forwarded: routing has taken one from its TTL. */
@@ -55,29 +72,20 @@ export class RulePacket {
   /** A match asked for bytes that the capture does not have. */
   unseen = false
 
-  isOpen: HookPacket['isOpen'] = () => false
-
-  /** Starts a packet. */
-  set(packet: HookPacket): void {
-    this.data = packet.data
-    this.frame = packet.frame
-    this.network = packet.network
-    this.end = packet.end
-    this.length = packet.length
-    this.linkType = packet.linkType
-    this.time = packet.time
-    this.family = packet.family
-    this.isOpen = packet.isOpen
+  /** Starts a packet, whose place in `data` is known. */
+  start(): void {
     this.fragmentOffset = 0
     this.mark = 0
-    this.state = null
+    this.stateBit = 0
     this.connection = null
     this.template = null
     this.forwarded = false
     this.broken = false
     this.unseen = false
-    if (packet.family === 4) this.#readIpv4()
+    if (this.family === 4) this.#readIpv4()
     else this.#readIpv6()
+    const { protocol } = this
+    this.isWhole = protocol >= 0 && this.fragmentOffset === 0 && this.transport + HEADER_OF_PROTOCOL[protocol] <= this.end
   }
 
   #readIpv4(): void {
@@ -102,6 +110,10 @@ export class RulePacket {
     }
     this.protocol = next
     this.transport = at
+  }
+
+  get time(): bigint {
+    return this.timeOf()
   }
 
   u8(at: number): number {

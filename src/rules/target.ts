@@ -4,7 +4,7 @@ import type { HookConnection } from '../hooks.js'
 import { protocolNumber } from '../match.js'
 import { STATUS_BITS } from '../names.js'
 import { plain, type ReadOption, type RuleContext } from './match.js'
-import type { RulePacket, Template } from './packet.js'
+import { STATE_BITS, type RulePacket, type Template } from './packet.js'
 import type { Arguments } from './text.js'
 import { hex, readMark, readNumber, shown } from './values.js'
 
@@ -206,9 +206,9 @@ function templateTarget(listing: string, template: Template): Target {
   return {
     name: 'CT', listing, outcome: 'CONTINUE', template,
     act: packet => {
-      if (packet.template !== null || packet.state !== null) return
+      if (packet.template !== null || packet.stateBit !== 0) return
       packet.template = template
-      packet.state = template.notrack ? 'UNTRACKED' : 'NEW'
+      packet.stateBit = template.notrack ? STATE_BITS.UNTRACKED : STATE_BITS.NEW
       packet.connection = template.notrack ? null : new TemplateConnection(packet.family, template)
     },
   }

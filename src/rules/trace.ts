@@ -1,31 +1,51 @@
-/** The walk of one packet through the chains, told line by line. */
-import { decisionText } from './decision.js'
+/** The walk of one packet through the chains: as data, and told line by line. */
+import { decisionFields, decisionText } from './decision.js'
 import type { Decision } from './firewall.js'
 import type { LiveChain, LiveRule, Watcher } from './machine.js'
+
+/** What a packet met: a chain, a rule of it with what was asked until one test failed, the policy of a built-in chain. */
+type Met =
+  | { readonly table: string; readonly chain: string }
+  | { readonly rule: number; readonly line: number; readonly text: string; readonly fits: boolean; readonly tests: readonly Test[] }
+  | { readonly policy: string }
+
+interface Test {
+  readonly text: string
+  readonly held: boolean
+}
 
 export interface Trace {
   readonly watcher: Watcher
   /** The whole story, the decision at its end. */
   readonly text: (decision: Decision) => string
+  /** The same as an object of JSON: the decision, and `walk`. */
+  readonly json: (decision: Decision) => string
 }
 
 export function createTrace(): Trace {
-  const lines: string[] = []
+  const walk: Met[] = []
   const watcher: Watcher = {
-    chain: (table: string, { chain }: LiveChain) => { lines.push(`${table} ${chain.name}`) },
-    rule: ({ rule }: LiveRule, tests, fits) => {
-      lines.push(`  ${fits ? '+' : '-'} line ${rule.line}: ${rule.text}`)
-      for (const { text, held } of tests) lines.push(`      ${held ? 'holds' : 'fails'}: ${text}`)
-    },
-    policy: ({ chain }: LiveChain) => { lines.push(`  policy ${chain.policy}`) },
+    chain: (table: string, { chain }: LiveChain) => { walk.push({ table, chain: chain.name }) },
+    rule: ({ rule: { number, line, text } }: LiveRule, tests, fits) => { walk.push({ rule: number, line, text, fits, tests }) },
+    policy: ({ chain }: LiveChain) => { walk.push({ policy: chain.policy ?? 'ACCEPT' }) },
   }
   return {
     watcher,
-    text: decision => {
-      const { packet, path, verdict } = decision
-      const head = `packet ${packet}${path === null ? '' : `, ${path}`}, ${verdict.state ?? 'no state'}${verdict.direction === null ? '' : `, ${verdict.direction}`}`
-        + (verdict.reason === null ? '' : ` (${verdict.reason})`)
-      return [head, ...lines, decisionText(decision)].join('\n') + '\n'
-    },
+    text: decision => [headText(decision), ...walk.flatMap(linesOf), decisionText(decision)].join('\n') + '\n',
+    json: decision => JSON.stringify({ ...decisionFields(decision), walk }),
   }
+}
+
+function headText({ packet, path, verdict: { state, direction, reason } }: Decision): string {
+  return `packet ${packet}${path === null ? '' : `, ${path}`}, ${state ?? 'no state'}${direction === null ? '' : `, ${direction}`}`
+    + (reason === null ? '' : ` (${reason})`)
+}
+
+function linesOf(met: Met): string[] {
+  if ('policy' in met) return [`  policy ${met.policy}`]
+  if (!('tests' in met)) return [`${met.table} ${met.chain}`]
+  return [
+    `  ${met.fits ? '+' : '-'} line ${met.line}: ${met.text}`,
+    ...met.tests.map(({ text, held }) => `      ${held ? 'holds' : 'fails'}: ${text}`),
+  ]
 }

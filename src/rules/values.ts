@@ -10,9 +10,10 @@ export function readNumber(args: Arguments, most: number, what: string, text = a
   throw args.error(`${what}: '${shown(text)}' is not a whole number up to ${most}`)
 }
 
-/** Other people's text in a message: no more of it than a line. */
+/** Other people's text in a message: no more of it than a line, and nothing that a terminal would act on. */
 export function shown(text: string): string {
-  return text.length > 60 ? text.slice(0, 60) + '…' : text
+  const line = text.length > 60 ? text.slice(0, 60) + '…' : text
+  return line.replace(/\p{Cc}/gu, '\ufffd')
 }
 
 export type Range = readonly [from: number, to: number]

@@ -2,6 +2,7 @@
  * Assertions about rules, for vitest, jest and node:test alike: what does not hold throws an `AssertionError` that names the
  * packet and the rule.
  */
+import { ConntrackError } from '../errors.js'
 import { decisionText } from '../rules/decision.js'
 import { createFirewall, type Decision, type Firewall, type FirewallOptions } from '../rules/firewall.js'
 import { parseRules, type ParseOptions } from '../rules/parse.js'
@@ -12,7 +13,8 @@ import type { TestPacket } from './line.js'
 export class AssertionError extends Error {
   override readonly name = 'AssertionError'
 
-  constructor(message: string, readonly decision: Decision) {
+  /** @param expected and `actual`: what test runners set beside each other */
+  constructor(message: string, readonly decision: Decision, readonly expected: string, readonly actual: string) {
     super(message)
   }
 }
@@ -67,7 +69,7 @@ export function firewall(rules: string | readonly string[], options: FirewallOpt
  * @throws AssertionError naming the first packet that does not, and the rule that stopped it
  */
 export function assertPasses(machine: TestFirewall, packets: readonly TestPacket[]): Decision[] {
-  const sent = machine.send(packets)
+  const sent = sendSome(machine, packets)
   const stopped = sent.find(({ decision }) => decision.action !== 'ACCEPT')
   if (stopped !== undefined) throw failure('should pass', stopped)
   return sent.map(({ decision }) => decision)
@@ -80,7 +82,7 @@ export function assertPasses(machine: TestFirewall, packets: readonly TestPacket
  * @throws AssertionError where all pass, or another rule stops it
  */
 export function assertStopped(machine: TestFirewall, packets: readonly TestPacket[], by?: RuleName): Decision {
-  const sent = machine.send(packets)
+  const sent = sendSome(machine, packets)
   const stopped = sent.find(({ decision }) => decision.action !== 'ACCEPT')
   if (stopped === undefined) throw failure('should be stopped', sent[sent.length - 1])
   if (by !== undefined && !isBy(stopped.decision, by)) throw failure(`should be stopped by ${nameText(by)}`, stopped)
@@ -93,14 +95,21 @@ export function assertStopped(machine: TestFirewall, packets: readonly TestPacke
  * @throws AssertionError naming the first that is not
  */
 export function assertDecidedBy(machine: TestFirewall, packets: readonly TestPacket[], by: RuleName): void {
-  const other = machine.send(packets).find(({ decision }) => !isBy(decision, by))
+  const other = sendSome(machine, packets).find(({ decision }) => !isBy(decision, by))
   if (other !== undefined) throw failure(`should be decided by ${nameText(by)}`, other)
+}
+
+/** An assertion about no packets would say nothing. */
+function sendSome(machine: TestFirewall, packets: readonly TestPacket[]): Sent[] {
+  if (!Array.isArray(packets)) throw new ConntrackError('invalid-argument', 'an assertion takes a list of packets: packets(…), [packet(…)], handshake(…)')
+  if (packets.length === 0) throw new ConntrackError('invalid-argument', 'an assertion about no packets says nothing')
+  return machine.send(packets)
 }
 
 function isBy({ by, rule, line }: Decision, name: RuleName): boolean {
   if (typeof name === 'number') return line === name
   if (name === 'policy') return by === 'policy'
-  return rule !== null && (typeof name === 'string' ? rule.text.includes(name) : name.test(rule.text))
+  return rule !== null && (typeof name === 'string' ? rule.text.includes(name) : rule.text.search(name) >= 0)
 }
 
 function nameText(name: RuleName): string {
@@ -108,5 +117,6 @@ function nameText(name: RuleName): string {
 }
 
 function failure(should: string, { packet, decision, trace }: Sent): AssertionError {
-  return new AssertionError(`'${packet.text}' ${should}, but: ${decisionText(decision)}\n\n${trace}`, decision)
+  const actual = decisionText(decision)
+  return new AssertionError(`'${packet.text}' ${should}, but: ${actual}\n\n${trace}`, decision, should, actual)
 }

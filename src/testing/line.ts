@@ -24,6 +24,10 @@ export const HOSTS: Hosts = {
   client6: '2001:db8:1::10', server6: '2001:db8:2::20', router6: '2001:db8:1::1', other6: '2001:db8:3::30',
 }
 
+const WITH_PORTS: readonly string[] = ['tcp', 'udp', 'sctp']
+/** What the length of an IPv4 packet can say. */
+const MOST_BYTES = 65_535
+
 /** Milliseconds between packets where a line does not say. */
 const STEP_MS = 1
 
@@ -43,8 +47,13 @@ export function packet(line: string, hosts: Hosts = {}): TestPacket {
   const [source, destination] = [endpoint(from, { ...HOSTS, ...hosts }, line), endpoint(to, { ...HOSTS, ...hosts }, line)]
   const make = Object.hasOwn(MAKERS, protocol) ? MAKERS[protocol] : other(protocol, line)
   const given = new Given(rest, line)
+  if (source.address.includes(':') !== destination.address.includes(':')) throw wrong(line, 'the hosts are of different IP versions')
+  if (WITH_PORTS.includes(protocol) && (source.port === null || destination.port === null)) {
+    throw wrong(line, `${protocol} needs a port at both ends: HOST:PORT > HOST:PORT`)
+  }
   const bytes = make(source, destination, given, hosts)
   given.end()
+  if (bytes.length > MOST_BYTES) throw wrong(line, `it has ${bytes.length} bytes; a packet has at most ${MOST_BYTES}`)
   return { bytes, text: line.trim(), afterMs: after === null ? STEP_MS : Number(after[1]) }
 }
 
@@ -64,17 +73,17 @@ function split(line: string): string[] {
 
 interface Endpoint {
   readonly address: string
-  readonly port: number
+  readonly port: number | null
 }
 
 function endpoint(text: string, hosts: Hosts, line: string): Endpoint {
   const parts = /^(?:\[([^\]]+)\]|([^:]+))(?::(\d+))?$/.exec(text) ?? /^((?:[0-9a-f]*:)+[0-9a-f]*)$/.exec(text)
   if (parts === null) throw wrong(line, `'${text}' is no HOST[:PORT]`)
   const name = parts[1] ?? parts[2]
-  const port = Number(parts[3] ?? 0)
+  const port = parts[3] === undefined ? null : Number(parts[3])
   const address = Object.hasOwn(hosts, name) ? hosts[name] : name
   if (!/^[0-9.]+$|:/.test(address)) throw wrong(line, `there is no host '${name}'; there are ${Object.keys(hosts).join(', ')}`)
-  if (port > 65535) throw wrong(line, `port ${port} is too high`)
+  if (port !== null && port > 65535) throw wrong(line, `port ${port} is too high`)
   return { address, port }
 }
 
@@ -86,7 +95,10 @@ class Given {
   constructor(rest: readonly string[], readonly line: string) {
     for (const word of rest) {
       const at = word.indexOf('=')
-      if (at > 0) this.#values.set(word.slice(0, at), word.slice(at + 1))
+      if (at <= 0) continue
+      const key = word.slice(0, at)
+      if (this.#values.has(key)) throw wrong(line, `${key} is there twice`)
+      this.#values.set(key, word.slice(at + 1))
     }
     this.#words = rest.filter(word => word.indexOf('=') <= 0)
   }
@@ -101,17 +113,18 @@ class Given {
     return value?.replace(/^'(.*)'$/s, '$1')
   }
 
-  number(key: string, otherwise: number): number {
+  number(key: string, otherwise: number, most: number): number {
     const text = this.text(key)
-    const value = text === undefined ? otherwise : /^(\d+|0x[0-9a-f]+)$/i.test(text) ? Number(text) : NaN
-    if (Number.isNaN(value)) throw wrong(this.line, `${key} is no number`)
+    if (text === undefined) return otherwise
+    const value = /^(\d+|0x[0-9a-f]+)$/i.test(text) ? Number(text) : NaN
+    if (!(value <= most)) throw wrong(this.line, `${key} is no whole number up to ${most}`)
     return value
   }
 
   /** `data='…'` with `\r`, `\n` and `\\`, or `len=N` bytes of x. */
   payload(): Uint8Array {
     const data = this.text('data')
-    if (data === undefined) return new Uint8Array(this.number('len', 0)).fill(0x78)
+    if (data === undefined) return new Uint8Array(this.number('len', 0, MOST_BYTES)).fill(0x78)
     const plain = data.replace(/\\([rn\\])/g, (_, letter: string) => ({ r: '\r', n: '\n' }[letter] ?? '\\'))
     return new TextEncoder().encode(plain)
   }
@@ -124,7 +137,8 @@ class Given {
 
   ip(from: Endpoint, to: Endpoint, protocol: number): IpFields {
     return {
-      src: from.address, dst: to.address, protocol, ttl: this.number('ttl', 64), tos: this.number('tos', 0), id: this.number('ipid', 0x1234),
+      src: from.address, dst: to.address, protocol, ttl: this.number('ttl', 64, 255), tos: this.number('tos', 0, 255),
+      id: this.number('ipid', 0x1234, 0xffff),
     }
   }
 
@@ -137,6 +151,12 @@ class Given {
 type Make = (from: Endpoint, to: Endpoint, given: Given, hosts: Hosts) => Uint8Array
 
 const TCP_FLAGS = 'FSRPAUEC'
+const U32 = 0xffffffff
+
+function putPorts(header: Uint8Array, from: Endpoint, to: Endpoint): void {
+  put16(header, 0, from.port ?? 0)
+  put16(header, 2, to.port ?? 0)
+}
 
 const tcp: Make = (from, to, given) => {
   const letters = given.word() ?? ''
@@ -145,21 +165,19 @@ const tcp: Make = (from, to, given) => {
   const options = [...given.hex('opt')]
   while (options.length % 4 !== 0) options.push(0)
   const segment = Uint8Array.of(...new Uint8Array(20), ...options, ...given.payload())
-  put16(segment, 0, from.port)
-  put16(segment, 2, to.port)
-  put32(segment, 4, given.number('seq', 1000))
-  put32(segment, 8, given.number('ack', letters.includes('A') ? 1001 : 0))
+  putPorts(segment, from, to)
+  put32(segment, 4, given.number('seq', 1000, U32))
+  put32(segment, 8, given.number('ack', letters.includes('A') ? 1001 : 0, U32))
   segment[12] = (20 + options.length) / 4 << 4
   segment[13] = [...letters].reduce((bits, letter) => bits | 1 << TCP_FLAGS.indexOf(letter), 0) & 255
   if (letters === '-') segment[13] = 0
-  put16(segment, 14, given.number('win', 64240))
+  put16(segment, 14, given.number('win', 64240, 0xffff))
   return ipPacket(given.ip(from, to, 6), segment, 16)
 }
 
 const udp: Make = (from, to, given) => {
   const datagram = Uint8Array.of(...new Uint8Array(8), ...given.payload())
-  put16(datagram, 0, from.port)
-  put16(datagram, 2, to.port)
+  putPorts(datagram, from, to)
   put16(datagram, 4, datagram.length)
   return ipPacket(given.ip(from, to, 17), datagram, 6)
 }
@@ -174,14 +192,14 @@ const QUOTED = 48
 const icmp = (protocol: 1 | 58): Make => (from, to, given, hosts) => {
   const word = given.word()
   if (word !== undefined && !Object.hasOwn(ICMP_WORDS, word)) throw wrong(given.line, `'${word}' is no ICMP message: ${Object.keys(ICMP_WORDS).join(', ')}`)
-  const type = word === undefined ? given.number('type', -1) : ICMP_WORDS[word][protocol === 1 ? 0 : 1]
+  const type = word === undefined ? given.number('type', -1, 255) : ICMP_WORDS[word][protocol === 1 ? 0 : 1]
   if (type < 0) throw wrong(given.line, `an ICMP message or type= is needed`)
   const inner = given.text('inner')
   const quoted = inner === undefined ? given.payload() : packet(inner, hosts).bytes.subarray(0, QUOTED)
-  const message = Uint8Array.of(type, given.number('code', 0), 0, 0, 0, 0, 0, 0, ...quoted)
+  const message = Uint8Array.of(type, given.number('code', 0, 255), 0, 0, 0, 0, 0, 0, ...quoted)
   if (inner === undefined) {
-    put16(message, 4, given.number('id', 1))
-    put16(message, 6, given.number('seq', 1))
+    put16(message, 4, given.number('id', 1, 0xffff))
+    put16(message, 6, given.number('seq', 1, 0xffff))
   }
   return ipPacket(given.ip(from, to, protocol), message, 2)
 }
@@ -195,9 +213,8 @@ const CHUNKS: Readonly<Record<string, number>> = {
 const sctp: Make = (from, to, given) => {
   const chunks = (given.word() ?? 'DATA').split('+').map(text => chunk(text, given))
   const bytes = Uint8Array.of(...new Uint8Array(12), ...chunks.flat())
-  put16(bytes, 0, from.port)
-  put16(bytes, 2, to.port)
-  put32(bytes, 4, given.number('vtag', chunks[0][0] === CHUNKS.INIT ? 0 : 1))
+  putPorts(bytes, from, to)
+  put32(bytes, 4, given.number('vtag', chunks[0][0] === CHUNKS.INIT ? 0 : 1, U32))
   new DataView(bytes.buffer).setUint32(8, crc32c(bytes), true)
   return ipPacket(given.ip(from, to, 132), bytes, -1)
 }

@@ -10,8 +10,18 @@ const cli = new URL('../../dist/cli.js', import.meta.url).pathname
 const folder = mkdtempSync(join(tmpdir(), 'conntrack-wasm-rules-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync('node', [cli, ...args], { encoding: 'utf8' })
+interface Ran {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function run(...args: string[]): Ran {
+  return runWith('', ...args)
+}
+
+function runWith(input: string, ...args: string[]): Ran {
+  const { status, stdout, stderr } = spawnSync('node', [cli, ...args], { encoding: 'utf8', input })
   return { status, stdout, stderr }
 }
 
@@ -48,6 +58,45 @@ describe('rules', () => {
     expect(stdout.trimEnd()).toMatch(/ACCEPT by rule 2 of chain WEB in table filter \(line 15\): .*$/)
   })
 
+  test('--trace with --json is the decision with its walk, and --expect still looks at all packets', () => {
+    const { stdout } = run('rules', ...WEB, '--trace', '1', '--json')
+    const { walk, ...decision } = JSON.parse(stdout) as { walk: Record<string, unknown>[] }
+    expect(decision).toMatchObject({ packet: 1, action: 'ACCEPT', chain: 'WEB', rule: 2, line: 15 })
+    expect(walk[0]).toEqual({ table: 'filter', chain: 'INPUT' })
+    expect(walk[1]).toEqual({ rule: 1, line: 6, text: '-A INPUT -i lo -j ACCEPT', fits: false, tests: [{ text: '-i lo', held: false }] })
+    expect(walk.filter(({ chain }) => chain === 'WEB')).toHaveLength(1)
+    expect(walk.at(-1)).toMatchObject({ line: 15, fits: true })
+    const expected = join(folder, 'all')
+    writeFileSync(expected, run('rules', ...WEB, '--json').stdout)
+    expect(run('rules', ...WEB, '--trace', '1', '--expect', expected)).toMatchObject({ status: 0, stderr: '' })
+  })
+
+  test('--hook says which way packets go, and it is said where rules had none to judge', () => {
+    const forward = run('rules', WEB[0], WEB[1], '--interface', 'eth0=0.0.0.0/0')
+    expect(forward.stderr).toContain('no packet came to a chain that has rules')
+    expect(forward.stdout).toContain('Chain FORWARD (policy DROP 49 packets')
+    const input = run('rules', WEB[0], WEB[1], '--interface', 'eth0=0.0.0.0/0', '--hook', 'input')
+    expect(input.stderr).toBe('')
+    expect(input.stdout).toContain('Chain INPUT (policy DROP 0 packets')
+    expect(input.stdout).toMatch(/^ +27 +3206 ACCEPT .* state RELATED,ESTABLISHED$/m)
+    const output = run('rules', WEB[0], WEB[1], '--interface', 'eth0=0.0.0.0/0', '--hook', 'output')
+    expect(output.stdout).toContain('Chain OUTPUT (policy ACCEPT 49 packets')
+    expect(run('rules', WEB[0], WEB[1], '--hook', 'sideways')).toMatchObject({ status: 2, stderr: expect.stringContaining('forward, input or output') as string })
+  })
+
+  test('a ruleset may come by standard input, but not together with the capture', () => {
+    const rules = readFileSync(WEB[0], 'utf8')
+    expect(runWith(rules, 'rules', '-', ...WEB.slice(1))).toEqual(run('rules', ...WEB))
+    expect(runWith(rules, 'rules', '-', '-')).toMatchObject({ status: 2, stderr: expect.stringContaining('only one of rulesets and capture') as string })
+  })
+
+  test('what is no ruleset is not echoed to the terminal as it is', () => {
+    const { status, stderr } = run('rules', WEB[1], WEB[0])
+    expect(status).toBe(3)
+    expect(stderr).toContain('web.pcap: line 1, column 1:')
+    expect(stderr.trimEnd()).not.toMatch(/[\0-\x09\x0b-\x1f]/)
+  })
+
   test('a ruleset that is not understood is refused with line and column', () => {
     const bad = join(folder, 'bad.rules')
     writeFileSync(bad, '*filter\n-A INPUT -m nonsense -j DROP\nCOMMIT\n')
@@ -68,6 +117,13 @@ describe('diff', () => {
     expect(stdout).toContain('the first is packet 1:')
     expect(stdout).toContain('other.rules: REJECT by rule 7 of chain INPUT')
     expect(status).toBe(0)
+  })
+
+  test('of rulesets that had no packet to judge, it is said', () => {
+    const { stdout, stderr } = run('diff', WEB[1], '--rules', WEB[0], '--rules', WEB[0])
+    expect(stdout).toContain('0 of 49 packets differ')
+    expect(stderr).toContain('web.rules: 1 rule asks for interfaces, and none is known')
+    expect(stderr).toContain('web.rules: no packet came to a chain that has rules')
   })
 
   test('of sysctls: how verdicts differ from those without, of each configuration', () => {

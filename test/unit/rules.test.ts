@@ -140,6 +140,28 @@ describe('the kit for tests', () => {
     expect(assertStopped(machine(), packets('client:1 > server:80 tcp SF'), 3)).toMatchObject({ line: 3 })
   })
 
+  test('an assertion about nothing is refused, and says what it takes', () => {
+    for (const none of [[], packets('# nothing')]) {
+      expect(() => assertPasses(machine(), none)).toThrow('about no packets')
+      expect(() => assertStopped(machine(), none)).toThrow('about no packets')
+      expect(() => assertDecidedBy(machine(), none, 'policy')).toThrow('about no packets')
+    }
+    expect(() => assertPasses(machine(), packet('client:1 > server:80 tcp S') as never)).toThrow('takes a list of packets')
+  })
+
+  test('a rule is found by an expression however often it is asked', () => {
+    assertDecidedBy(machine(), packets('client:1 > server:80 tcp S\nclient:2 > server:80 tcp S\nclient:3 > server:80 tcp S'), /dport/g)
+  })
+
+  test('runners are told what was expected and what came', () => {
+    try {
+      assertPasses(machine(), packets('client:1 > server:81 tcp S'))
+      expect.unreachable()
+    } catch (error) {
+      expect(error).toMatchObject({ name: 'AssertionError', expected: 'should pass', actual: 'DROP by the policy of chain FORWARD in table filter (line 2)' })
+    }
+  })
+
   test('time passes when a test says so', () => {
     const limited = firewall(filter('-m limit --limit 1/min --limit-burst 1 -j ACCEPT'))
     const ping = packets('client > server icmp echo')
@@ -152,7 +174,9 @@ describe('the kit for tests', () => {
   test.each([
     ['client server tcp S', 'is needed'], ['nobody:1 > server:2 udp', "there is no host 'nobody'"], ['client:1 > server:2 tcp X', 'letters of'],
     ['client:99999 > server:2 udp', 'too high'], ['client:1 > server:2 udp what=1', "'what' is not understood"], ['client > server quic', 'no protocol number'],
-    ['client > server icmp shout', 'is no ICMP message'],
+    ['client > server icmp shout', 'is no ICMP message'], ['client > server tcp S', 'tcp needs a port at both ends'],
+    ['client:1 > server6:2 udp', 'different IP versions'], ['client:1 > server:2 udp ttl=256', 'ttl is no whole number up to 255'],
+    ['client:1 > server:2 tcp S seq=1 seq=2', 'seq is there twice'], ['client:1 > server:2 udp len=65508', 'a packet has at most 65535'],
   ])('a line that is wrong says so: %s', (line, what) => expect(() => packet(line)).toThrow(what))
 
   test.each([

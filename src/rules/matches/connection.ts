@@ -1,32 +1,41 @@
 /** Matches of what the tracker knows of a packet: state, tuples, status, marks, counts (iptables-extensions(8)). */
 import type { HookConnection } from '../../hooks.js'
-import { STATUS_BITS, type State } from '../../names.js'
+import { STATUS_BITS } from '../../names.js'
 import { match, not, plain, type Holds, type Match, type MatchModule, type ReadOption } from '../match.js'
-import type { RulePacket } from '../packet.js'
+import { STATE_BITS, type RulePacket } from '../packet.js'
+import type { Trait } from '../sieve.js'
 import type { Arguments } from '../text.js'
 import {
   bitNames, markText, prefixMask, rangeText, readBits, readMark, readNetwork, readNumber, readPorts, readProtocol, readRange, shown,
   type Masked, type Network, type Range,
 } from '../values.js'
 
-const STATE_BITS: Readonly<Record<State, number>> = { INVALID: 1, NEW: 2, RELATED: 4, ESTABLISHED: 8, UNTRACKED: 16 }
 /** States that NAT makes: no packet has them here. */
 const CT_STATES = { ...STATE_BITS, SNAT: 32, DNAT: 64 }
 const CT_STATUS = { EXPECTED: 1, SEEN_REPLY: 2, ASSURED: 4, CONFIRMED: 8, NONE: 0 }
 
-function stateBit({ state }: RulePacket): number {
-  return state === null ? STATE_BITS.INVALID : STATE_BITS[state]
+interface States {
+  readonly bits: number
+  readonly negated: boolean
+}
+
+function stateHolds({ stateBit }: RulePacket, { bits, negated }: States): boolean {
+  return (((stateBit || STATE_BITS.INVALID) & bits) !== 0) !== negated
+}
+
+function stateTraits({ bits, negated }: States): Trait[] {
+  return [{ place: 'state', fits: bit => ((bit & bits) !== 0) !== negated }]
 }
 
 export const state: MatchModule = () => {
-  let test: { bits: number; negated: boolean } | null = null
+  let test: States | null = null
   return {
     options: { '--state': (args, negated) => { test = { bits: readBits(args, STATE_BITS, 'state'), negated } } },
     finish: args => {
       if (test === null) throw args.error('state: --state is missing')
-      const { bits, negated } = test
-      return match('state', `${not(negated)}state ${bitNames(bits, STATE_BITS)}`, packet =>
-        ((stateBit(packet) & bits) !== 0) !== negated)
+      const states: States = test
+      const listing = `${not(states.negated)}state ${bitNames(states.bits, STATE_BITS)}`
+      return match('state', listing, packet => stateHolds(packet, states), stateTraits(states))
     },
   }
 }
@@ -44,7 +53,7 @@ const LONGEST = 0xffffffff
 /** `conntrack`, in the order in which it lists and tests its options. */
 export const conntrack: MatchModule = rule => {
   const found = new Map<string, { text: string; test: Test | null }>()
-  let states: { bits: number; negated: boolean } | null = null
+  let states: States | null = null
   const add = (name: string, negated: boolean, value: string, test: Test) => {
     found.set(name, { text: `${not(negated)}${name} ${value}`, test: (connection, packet) => test(connection, packet) !== negated })
   }
@@ -95,7 +104,8 @@ export const conntrack: MatchModule = rule => {
     finish: args => {
       if (found.size === 0) throw args.error('conntrack: an option is missing')
       const listed = CONNTRACK_ORDER.filter(name => found.has(name)).map(name => found.get(name)!)
-      return match('conntrack', listed.map(({ text }) => text).join(' '), conntrackHolds(states, listed.flatMap(({ test }) => test ?? [])))
+      const holds = conntrackHolds(states, listed.flatMap(({ test }) => test ?? []))
+      return match('conntrack', listed.map(({ text }) => text).join(' '), holds, states === null ? [] : stateTraits(states))
     },
   }
 }
@@ -106,12 +116,13 @@ const CONNTRACK_ORDER = [
 ]
 
 /** Of a packet without a connection only the state is looked at: where it was asked for and fits, Linux asks no further. */
-function conntrackHolds(states: { bits: number; negated: boolean } | null, tests: readonly Test[]): Holds {
+function conntrackHolds(states: States | null, tests: readonly Test[]): Holds {
   return packet => {
-    if (states !== null && ((stateBit(packet) & states.bits) !== 0) === states.negated) return false
+    if (states !== null && !stateHolds(packet, states)) return false
     const { connection } = packet
     if (connection === null) return states !== null
-    return tests.every(test => test(connection, packet))
+    for (let i = 0; i < tests.length; i++) if (!tests[i](connection, packet)) return false
+    return true
   }
 }
 
@@ -122,22 +133,21 @@ export function isIn(data: Uint8Array, at: number, family: 4 | 6, { address, mas
   return true
 }
 
-export const connmark: MatchModule = () => markMatch('connmark', ({ connection }) => connection === null ? null : connection.mark)
-export const mark: MatchModule = () => markMatch('mark', packet => packet.mark)
+/** Where there is no connection there is no mark, which fits neither a mark nor its negation. */
+export const connmark: MatchModule = () => markMatch('connmark', ({ value, mask: bits, negated }) => ({ connection }) =>
+  connection !== null && ((connection.mark & bits) >>> 0 === value) !== negated)
+export const mark: MatchModule = () => markMatch('mark', ({ value, mask: bits, negated }) => packet =>
+  ((packet.mark & bits) >>> 0 === value) !== negated)
 
-/** @param markOf `null` where there is none, which fits neither a mark nor its negation */
-function markMatch(name: string, markOf: (packet: RulePacket) => number | null): ReturnType<MatchModule> {
+function markMatch(name: string, holds: (test: Masked & { negated: boolean }) => Holds): ReturnType<MatchModule> {
   let test: Masked & { negated: boolean } | null = null
   return {
     options: { '--mark': (args, negated) => { test = { ...readMark(args), negated } } },
     finish: args => {
       if (test === null) throw args.error(`${name}: --mark is missing`)
-      const { value, mask: bits, negated } = test
+      const { negated } = test
       const space = name === 'connmark' && !negated ? ' ' : ''
-      return match(name, `${name} match ${space}${not(negated)}${markText(test)}`, packet => {
-        const found = markOf(packet)
-        return found !== null && ((found & bits) >>> 0 === value) !== negated
-      })
+      return match(name, `${name} match ${space}${not(negated)}${markText(test)}`, holds(test))
     },
   }
 }

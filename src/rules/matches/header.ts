@@ -1,6 +1,7 @@
 /** Matches of the IP header and of what is around it (iptables-extensions(8)). */
 import { match, not, plain, type Match, type MatchModule, type ReadOption } from '../match.js'
 import type { RulePacket } from '../packet.js'
+import { rangeTraits } from '../sieve.js'
 import { addressText, bitNames, rangeText, readAddress, readBits, readNumber, readRange, shown, type Range } from '../values.js'
 
 export const comment: MatchModule = () => {
@@ -14,24 +15,19 @@ export const comment: MatchModule = () => {
   }
 }
 
-/** One option with a range; `prefix` of a negated value. */
-function ranged(name: string, option: string, most: number, valueOf: (packet: RulePacket) => number): ReturnType<MatchModule> {
+/** Of the IP packet, its header included. */
+export const length: MatchModule = () => {
   let test: { range: Range; negated: boolean } | null = null
   return {
-    options: { [option]: (args, negated) => { test = { range: readRange(args, most, name), negated } } },
+    options: { '--length': (args, negated) => { test = { range: readRange(args, 65535, 'length'), negated } } },
     finish: args => {
-      if (test === null) throw args.error(`${name}: ${option} is missing`)
+      if (test === null) throw args.error('length: --length is missing')
       const { range: [from, to], negated } = test
-      return match(name, `${name} ${not(negated, '!')}${rangeText([from, to])}`, packet => {
-        const value = valueOf(packet)
-        return (value >= from && value <= to) !== negated
-      })
+      return match('length', `length ${not(negated, '!')}${rangeText([from, to])}`, packet =>
+        (packet.length >= from && packet.length <= to) !== negated)
     },
   }
 }
-
-/** Of the IP packet, its header included. */
-export const length: MatchModule = () => ranged('length', '--length', 65535, packet => packet.length)
 
 export const ttl: MatchModule = () => hops('ttl', 'TTL match TTL')
 export const hl: MatchModule = () => hops('hl', 'HL match HL')
@@ -72,7 +68,7 @@ export const mac: MatchModule = () => {
       const text = bytes.map(byte => byte.toString(16).padStart(2, '0')).join(':')
       return match('mac', `MAC ${not(negated)}${text}`, packet => {
         const at = packet.sourceHardwareAddress
-        return at >= 0 && packet.inInterface !== 'lo' && bytes.every((byte, i) => packet.data[at + i] === byte) !== negated
+        return at >= 0 && packet.inInterface !== 'lo' && (compare(packet.data, at, bytes) === 0) !== negated
       })
     },
   }
@@ -94,16 +90,20 @@ export const iprange: MatchModule = rule => {
       if (tests.length === 0) throw args.error('iprange: --src-range or --dst-range is missing')
       const sorted = [...tests].sort((a, b) => a.side === b.side ? 0 : a.side === 'source' ? -1 : 1)
       const listing = sorted.map(({ side, from, to, negated }) => `${side} IP range ${not(negated)}${addressText(from)}-${addressText(to)}`)
-      return match('iprange', listing.join(' '), packet => sorted.every(({ side, from, to, negated }) => {
-        const at = packet.addresses + (side === 'source' ? 0 : from.length)
-        return (compare(packet.data, at, from) >= 0 && compare(packet.data, at, to) <= 0) !== negated
-      }))
+      const placed = sorted.map(test => ({ ...test, at: (rule.family === 4 ? 12 : 8) + (test.side === 'source' ? 0 : test.from.length) }))
+      return match('iprange', listing.join(' '), packet => {
+        for (const { at: offset, from, to, negated } of placed) {
+          const at = packet.network + offset
+          if ((compare(packet.data, at, from) >= 0 && compare(packet.data, at, to) <= 0) === negated) return false
+        }
+        return true
+      }, placed.flatMap(({ at, from, to, negated }) => negated ? [] : rangeTraits('network', at, from, to)))
     },
   }
 }
 
 /** Bytes from `at` on against all of `other`. */
-function compare(data: Uint8Array, at: number, other: Uint8Array): number {
+function compare(data: Uint8Array, at: number, other: ArrayLike<number>): number {
   for (let i = 0; i < other.length; i++) if (data[at + i] !== other[i]) return data[at + i] - other[i]
   return 0
 }
@@ -160,6 +160,7 @@ function addrtypeMatch(tests: readonly { readonly side: 'src' | 'dst'; readonly 
   return {
     name: 'addrtype',
     listing: `ADDRTYPE match ${parts.join(' ')}`,
+    hasEffects: false,
     prepare: ({ isLocal }) => packet => tests.every(({ side, bits, negated }) => {
       const at = packet.addresses + (side === 'src' ? 0 : packet.family === 4 ? 4 : 16)
       const type = isLocal(packet.data, at, packet.family) ? ADDRESS_TYPES.LOCAL : otherType(packet, at)

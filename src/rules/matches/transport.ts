@@ -1,6 +1,7 @@
 /** Matches of transport headers: ports, flags, types, chunks (iptables-extensions(8)). */
 import { match, not, type Holds, type MatchModule, type MatchReader, type ReadOption } from '../match.js'
-import type { RulePacket } from '../packet.js'
+import { HEADER_BYTES, type RulePacket } from '../packet.js'
+import { rangeTraits, type Trait } from '../sieve.js'
 import type { Arguments } from '../text.js'
 import { rangeText, readBits, readNumber, readPorts, shown, type Range } from '../values.js'
 
@@ -38,6 +39,17 @@ class Ports {
       return (source >= fromS && source <= toS) !== notS && (destination >= fromD && destination <= toD) !== notD
     }
   }
+
+  get traits(): Trait[] {
+    return [...portTraits(0, this.source), ...portTraits(2, this.destination)]
+  }
+}
+
+/** @param at offset of the port in the transport header */
+function portTraits(at: number, test: PortTest | null): Trait[] {
+  if (test === null || test.negated) return []
+  const [from, to] = test.range
+  return rangeTraits('transport', at, [from >> 8, from & 255], [to >> 8, to & 255])
 }
 
 function portListing(letters: string, test: PortTest | null): string {
@@ -46,21 +58,16 @@ function portListing(letters: string, test: PortTest | null): string {
   return ` ${letters}t${many ? 's' : ''}:${not(test.negated, '!')}${rangeText(test.range)}`
 }
 
-const TCP_HEADER = 20
-const UDP_HEADER = 8
-const ICMP_HEADER = 8
-const SCTP_HEADER = 12
+export const udp: MatchModule = () => portsOnly('udp')
+export const udplite: MatchModule = () => portsOnly('udplite')
 
-export const udp: MatchModule = () => portsOnly('udp', UDP_HEADER)
-export const udplite: MatchModule = () => portsOnly('udplite', UDP_HEADER)
-
-function portsOnly(name: string, header: number): MatchReader {
+function portsOnly(name: string): MatchReader {
   const ports = new Ports()
   return {
     options: ports.options,
     finish: () => {
       const { holds } = ports
-      return match(name, name + ports.listing, packet => packet.hasTransport(header) && holds(packet))
+      return match(name, name + ports.listing, packet => packet.hasTransport(HEADER_BYTES.udp) && holds(packet), ports.traits)
     },
   }
 }
@@ -89,10 +96,15 @@ export const tcp: MatchModule = () => {
       const isTested = flags.mask !== 0 || flags.negated
       const flagText = isTested ? ` flags:${not(flags.negated, '!')}0x${byteHex(flags.mask)}/0x${byteHex(flags.set)}` : ''
       const { holds } = ports
-      return match('tcp', `tcp${ports.listing}${optionText}${flagText}`, packet =>
-        packet.hasTransport(TCP_HEADER) && holds(packet)
-        && ((packet.u8(packet.transport + 13) & flags.mask) === flags.set) !== flags.negated
-        && (option.kind === 0 || hasOption(packet, option.kind, option.negated)))
+      const { mask, set, negated } = flags
+      const flagsFit = (byte: number) => ((byte & mask) === set) !== negated
+      const fits: Holds = packet =>
+        packet.hasTransport(HEADER_BYTES.tcp) && holds(packet)
+        && flagsFit(packet.u8(packet.transport + 13))
+        && (option.kind === 0 || hasOption(packet, option.kind, option.negated))
+      const traits: Trait[] = [...ports.traits, { place: 'transport', at: 13, fits: flagsFit }]
+      // Options may be cut short where the header is whole.
+      return { ...match('tcp', `tcp${ports.listing}${optionText}${flagText}`, fits, traits), hasEffects: option.kind !== 0 }
     },
   }
 }
@@ -111,13 +123,13 @@ function byteHex(value: number): string {
 /** Linux walks the options by their lengths, and counts a length of 0 as 1. */
 function hasOption(packet: RulePacket, kind: number, negated: boolean): boolean {
   const size = packet.u8(packet.transport + 12) >> 4 << 2
-  if (size < TCP_HEADER) {
+  if (size < HEADER_BYTES.tcp) {
     packet.broken = true
     return false
   }
   if (!packet.hasTransport(size)) return false
   const end = packet.transport + size
-  for (let at = packet.transport + TCP_HEADER; at < end;) {
+  for (let at = packet.transport + HEADER_BYTES.tcp; at < end;) {
     if (packet.u8(at) === kind) return !negated
     at += packet.u8(at) < 2 || at + 1 === end ? 1 : packet.u8(at + 1) || 1
   }
@@ -165,10 +177,10 @@ function icmpTypes(name: string, option: string, names: Types, label: string, ne
       const isAny = name === 'icmp' && type === ANY_TYPE
       const codes = from === 0 && to === 255 ? '' : from === to ? ` code ${from}` : ` codes ${from}-${to}`
       return match(name, (negated ? negatedLabel : label) + type + codes, packet => {
-        if (!packet.hasTransport(ICMP_HEADER)) return false
+        if (!packet.hasTransport(HEADER_BYTES.icmp)) return false
         const code = packet.u8(packet.transport + 1)
         return (isAny || (packet.u8(packet.transport) === type && code >= from && code <= to)) !== negated
-      })
+      }, isAny || negated ? [] : rangeTraits('transport', 0, [type, from], [type, to]))
     },
   }
 }
@@ -214,8 +226,11 @@ export const sctp: MatchModule = () => {
     finish: () => {
       const { holds } = ports
       const chunks = test
-      return match('sctp', `sctp${ports.listing}${chunks === null ? '' : chunkListing(chunks)}`, packet =>
-        packet.hasTransport(SCTP_HEADER) && holds(packet) && (chunks === null || chunksHold(packet, chunks) !== chunks.negated))
+      const listing = `sctp${ports.listing}${chunks === null ? '' : chunkListing(chunks)}`
+      const fits: Holds = packet =>
+        packet.hasTransport(HEADER_BYTES.sctp) && holds(packet) && (chunks === null || chunksHold(packet, chunks) !== chunks.negated)
+      // Chunks may be cut short where the header is whole.
+      return { ...match('sctp', listing, fits, ports.traits), hasEffects: chunks !== null }
     },
   }
 }
@@ -260,7 +275,7 @@ function chunkListing({ mode, chunks, negated }: ChunkTest): string {
 function chunksHold(packet: RulePacket, { mode, chunks }: ChunkTest): boolean {
   const left = mode === 'all' ? new Set(chunks.keys()) : null
   const end = packet.network + packet.length
-  for (let at = packet.transport + SCTP_HEADER; ;) {
+  for (let at = packet.transport + HEADER_BYTES.sctp; ;) {
     const length = packet.hasTransport(at + 4 - packet.transport) ? packet.u16(at + 2) : 0
     if (length === 0) {
       if (!packet.unseen) packet.broken = true
@@ -303,13 +318,25 @@ export const multiport: MatchModule = () => {
       }
       const { which, ports, negated } = test
       const text = ports.map(rangeText).join(',')
-      const isIn = (port: number) => ports.some(([from, to]) => port >= from && port <= to)
+      const traits = negated || which === 'ports' ? [] : oneOfTraits(which === 'sports' ? 0 : 2, ports)
       return match('multiport', `multiport ${which} ${not(negated, ' !')}${text}`, packet => {
-        if (!packet.hasTransport(4)) return false
-        const source = which !== 'dports' && isIn(packet.u16(packet.transport))
-        return (source || (which !== 'sports' && isIn(packet.u16(packet.transport + 2)))) !== negated
-      })
+        if (!packet.hasTransport(HEADER_BYTES.ports)) return false
+        const source = which !== 'dports' && isAmong(ports, packet.u16(packet.transport))
+        return (source || (which !== 'sports' && isAmong(ports, packet.u16(packet.transport + 2)))) !== negated
+      }, traits)
     },
   }
+}
+
+function isAmong(ports: readonly Range[], port: number): boolean {
+  for (const [from, to] of ports) if (port >= from && port <= to) return true
+  return false
+}
+
+/** Either byte of a port that is in one of these ranges. */
+function oneOfTraits(at: number, ports: readonly Range[]): Trait[] {
+  const isHigh = (byte: number) => ports.some(([from, to]) => byte >= from >> 8 && byte <= to >> 8)
+  const isLow = (byte: number) => ports.some(([from, to]) => from >> 8 !== to >> 8 || (byte >= (from & 255) && byte <= (to & 255)))
+  return [{ place: 'transport', at, fits: isHigh }, { place: 'transport', at: at + 1, fits: isLow }]
 }
 
