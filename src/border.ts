@@ -83,11 +83,15 @@ const Region = {
   grePairs: 33,
 } as const
 
+type CoreSizes = [
+  maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
+  parts: number,
+]
+
 export interface Exports {
   readonly VERSION: WebAssembly.Global
-  createCore(
-    maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
-    parts: number): number
+  pagesOf(...sizes: CoreSizes): number
+  createCore(...sizesAndPage: [...CoreSizes, there: number]): number
   regionAt(region: number): number
   configure(
     checksums: number, notrack: number, zone: number, policy: number, helper: number, drop: number, directional: number): void
@@ -285,11 +289,14 @@ export class Core {
   /** Looks at the packet that is handed over; whether to drop it. */
   inspect: () => boolean = () => false
 
-  constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts, memory = newMemory()) {
-    const exports = instantiate(module, memory)
+  /** @param shared memory that others have too; otherwise the core has its own */
+  constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts, shared?: WebAssembly.Memory) {
     const wanted = Object.entries(PARTS).reduce((sum, [name, bit]) => parts[name as keyof Parts] ? sum | bit : sum, 0)
     const { maxConnections, maxExpectations, batchSize, input = INPUT_SIZE, fragments4, fragments6 } = sizes
-    if (!exports.createCore(maxConnections, maxExpectations, batchSize, input, fragments4, fragments6, wanted)) {
+    const all: CoreSizes = [maxConnections, maxExpectations, batchSize, input, fragments4, fragments6, wanted]
+    const memory = shared ?? ownMemory(module, all)
+    const exports = memory && instantiate(module, memory)
+    if (!memory || !exports?.createCore(...all, shared ? 0 : 1)) {
       const fragments = fragments4 + fragments6
       throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections} and ${fragments} bytes of fragments`)
     }
@@ -486,15 +493,29 @@ export class Core {
    * @returns its verdict as a batch of one
    */
   trackOne(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): VerdictBatch {
-    // Bytes whose buffer was given away have no length, and throw if they are touched. V8 forgets the former in compiled code
-    // that has also seen resizable buffers.
-    const length = bytes.buffer.byteLength === 0 ? 0 : Math.min(bytes.length, MAX_PACKET)
-    if (length > 0) this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
-    this.#exports.runOne(length, wireLength, linkType, time, 1)
-    if (this.#exports.isHandedOver()) this.#resume()
+    this.#exports.runOne(this.#bring(bytes), wireLength, linkType, time, 1)
+    if (this.parts.helpers && this.#exports.isHandedOver()) this.#resume()
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
     this.#verdicts.count = 1
     return this.#verdicts
+  }
+
+  /**
+   * Copies the bytes of a packet to where the core has its one packet, no more than it reads.
+   *
+   * @returns how many
+   */
+  #bring(bytes: Uint8Array): number {
+    const { length } = bytes
+    try {
+      if (length > MAX_PACKET) this.#bytes.set(bytes.subarray(0, MAX_PACKET), this.#at.input)
+      else if (length > 0) this.#bytes.set(bytes, this.#at.input)
+    } catch {
+      // Bytes whose buffer was given away have no length, which V8 forgets in compiled code that has also seen resizable
+      // buffers; they throw if they are touched. Asking for their buffer first takes as long as the copy.
+      return 0
+    }
+    return Math.min(length, MAX_PACKET)
   }
 
   /** What `rules/held.ts` works with; rules are not part of the main entry. */
@@ -1239,9 +1260,34 @@ function bits(value: number, names: readonly string[]): string[] {
   return names.filter((_, i) => value >> i & 1)
 }
 
-/** Memory that a core may grow to the most there can be. */
-export function newMemory(shared = false): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared })
+/** Pages of any memory of WebAssembly at most. */
+const MAX_PAGES = 65_536
+
+/** Memory that cores take their parts of. */
+export function sharedMemory(): WebAssembly.Memory {
+  return new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true })
+}
+
+/** Memory of which a core lays out all but the first page; `null` where it does not fit. Growing would set off V8's collector. */
+function ownMemory(module: WebAssembly.Module, sizes: CoreSizes): WebAssembly.Memory | null {
+  const pages = withoutMemory(module).pagesOf(...sizes)
+  if (pages === 0 || pages >= MAX_PAGES) return null
+  try {
+    return new WebAssembly.Memory({ initial: 1 + pages, maximum: MAX_PAGES })
+  } catch {
+    return null // the machine has not that much
+  }
+}
+
+const withoutMemories = new WeakMap<WebAssembly.Module, Exports>()
+
+/** An instance that no tracker has been made with: it says how much memory one takes, and how it is laid out. */
+function withoutMemory(module: WebAssembly.Module): Exports {
+  const known = withoutMemories.get(module)
+  if (known) return known
+  const exports = instantiate(module, new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES }))
+  withoutMemories.set(module, exports)
+  return exports
 }
 
 /** The exports of a new instance of the core. */
@@ -1262,7 +1308,7 @@ function abort(_message: number, _file: number, line: number, column: number): n
 
 /** The fingerprint of a core that no tracker has been made with yet. */
 export function coreFingerprint(module: WebAssembly.Module): number {
-  return instantiate(module, newMemory()).layoutFingerprint() >>> 0
+  return withoutMemory(module).layoutFingerprint() >>> 0
 }
 
 export { BATCH_SIZE, HASH_KEYS, TIMEOUTS }

@@ -3,7 +3,7 @@
  * All of it is the core's work, in an instance that has no connections.
  */
 import type { PacketBatch } from '../batch.js'
-import { Core, newMemory, type Piece } from '../border.js'
+import { Core, sharedMemory, type Piece } from '../border.js'
 import { coreBytes, coreModule } from '../core-module.js'
 import { ConntrackError } from '../errors.js'
 import { shardKeys } from '../tracker.js'
@@ -112,7 +112,7 @@ function shareCore(): SharedCore | null {
   const { crossOriginIsolated = true } = globalThis as { crossOriginIsolated?: boolean }
   if (typeof SharedArrayBuffer !== 'function' || !crossOriginIsolated) return null
   try {
-    return { module: new WebAssembly.Module(withSharedMemory(coreBytes)), memory: newMemory(true) }
+    return { module: new WebAssembly.Module(withSharedMemory(coreBytes)), memory: sharedMemory() }
   } catch {
     return null // some have no 4 GiB of addresses left for it
   }
