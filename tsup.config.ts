@@ -29,14 +29,14 @@ const common: Options = {
   noExternal: ['fflate', 'ipaddr.js'],
 }
 
-/** Under the `workerd` condition the core is a file beside the bundle, which the runtime compiles. */
-const workerdCore: Plugin = {
-  name: 'workerd-core',
+/** Takes another file's module for the core. */
+const coreFrom = (file: string): Plugin => ({
+  name: 'core-from',
   setup(build) {
-    build.onResolve({ filter: /core-module\.js$/ }, ({ resolveDir }) => ({ path: `${resolveDir}/core-module.workerd.ts` }))
+    build.onResolve({ filter: /core-module\.js$/ }, ({ resolveDir }) => ({ path: `${resolveDir}/${file}` }))
     build.onResolve({ filter: /^\.\/core\.wasm$/ }, () => ({ path: './core.wasm', external: true }))
   },
-}
+})
 
 const shared: Options = { ...common, platform: 'neutral', external: [/^node:/], splitting: true, dts: true }
 const entry = {
@@ -48,7 +48,7 @@ export default defineConfig([
   // One build for each module system, so that all entries share one ConntrackError.
   {
     ...shared,
-    entry: { ...entry, cli: 'src/cli.ts', 'pool-worker': 'src/pool-worker.ts' },
+    entry: { ...entry, 'pool-worker': 'src/pool-worker.ts' },
     dts: { entry },
     format: ['esm'],
     onSuccess: async () => {
@@ -67,6 +67,9 @@ export default defineConfig([
     entry: { 'index.workerd': 'src/index.ts' },
     format: ['esm'],
     platform: 'neutral',
-    esbuildPlugins: [workerdCore],
+    // Under the `workerd` condition the core is a file beside the bundle, which the runtime compiles.
+    esbuildPlugins: [coreFrom('core-module.workerd.ts')],
   },
+  // The command line: one file for what most commands need, so that it starts soon.
+  { ...common, entry: { cli: 'src/cli.ts' }, format: ['esm'], platform: 'node', splitting: true, esbuildPlugins: [coreFrom('core-module.file.ts')] },
 ])

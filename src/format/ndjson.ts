@@ -13,7 +13,7 @@ import type { Connection, VerdictBatch } from '../types.js'
 import { ipv6Text } from './address.js'
 import { entryDetail } from './detail.js'
 import { KIND_ICMP, KIND_PORTS, networkStart, PROTOCOL_KINDS, PROTOCOL_NAMES, read16, transportStart } from './packet.js'
-import { LINE, part, TextBytes } from './text-bytes.js'
+import { LINE, part, type Part, TextBytes } from './text-bytes.js'
 import { timeText } from './time.js'
 
 const PACKET_PART = part('{"packet":')
@@ -25,10 +25,11 @@ const VERDICT_PARTS = STATES.map(state => DIRECTIONS.map(direction =>
   part(`","state":${JSON.stringify(state)},"direction":${JSON.stringify(direction)},"connection":`)))
 const NULL_PART = part('null')
 
-const PROTOCOL_PARTS = PROTOCOL_NAMES.map(name => part(`,"protocol":${JSON.stringify(name)},"src":"`))
+/** `,"protocol":…,"src":"` by protocol, of those that occurred. */
+const PROTOCOL_PARTS: (Part | undefined)[] = PROTOCOL_NAMES.map(() => undefined)
 const DESTINATION_PART = part('","dst":"')
-const NO_ADDRESS_PARTS = PROTOCOL_NAMES.map(name => part(`,"protocol":${JSON.stringify(name)},"src":null,"dst":null`))
-const NOT_IP_PART = part(',"protocol":null,"src":null,"dst":null')
+const NO_ADDRESS = ',"src":null,"dst":null'
+const NOT_IP_PART = part(`,"protocol":null${NO_ADDRESS}`)
 const QUOTE_PART = part('"')
 const [SPORT_PART, DPORT_PART] = [part(',"sport":'), part(',"dport":')]
 const [TYPE_PART, CODE_PART, ID_PART] = [part(',"type":'), part(',"code":'), part(',"id":')]
@@ -110,8 +111,8 @@ function writePacket(out: TextBytes, batch: PacketBatch, verdicts: VerdictBatch,
   if (family === 0) return out.part(NOT_IP_PART)
   const protocol = verdicts.protocol[i]
   const network = networkStart(batch, verdicts, i)
-  if (network < 0) return out.part(NO_ADDRESS_PARTS[protocol])
-  out.part(PROTOCOL_PARTS[protocol])
+  if (network < 0) return out.ascii(`,"protocol":"${PROTOCOL_NAMES[protocol]}"${NO_ADDRESS}`)
+  out.part(PROTOCOL_PARTS[protocol] ??= part(`,"protocol":"${PROTOCOL_NAMES[protocol]}","src":"`))
   writeAddresses(out, batch.data, network, family)
   const kind = PROTOCOL_KINDS[protocol]
   if (kind === KIND_PORTS) writePorts(out, batch, verdicts, i)

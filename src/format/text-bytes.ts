@@ -3,7 +3,6 @@
  * fastest. In: texts prepared once, numbers, addresses. Out: the bytes, good until `clear`.
  */
 
-const encoder = new TextEncoder()
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 
 /** The longest line without what `text` writes, generously. */
@@ -19,25 +18,30 @@ export interface Part {
 /** Prepares a text. It must be ASCII: its bytes are then no double that changes when it is copied. */
 export function part(text: string): Part {
   const words = new Float64Array(Math.ceil(text.length / 8))
-  encoder.encodeInto(text, new Uint8Array(words.buffer))
+  const bytes = new Uint8Array(words.buffer)
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i)
   return { words, length: text.length }
 }
 
-/** 0 to 999 without leading zeros: three bytes and, in the highest, how many of them count. */
-const SHORT = Uint32Array.from({ length: 1000 }, (_, i) => packed(String(i)))
-/** 0 to 999 with leading zeros. */
-const PADDED = Uint32Array.from({ length: 1000 }, (_, i) => packed(String(i).padStart(3, '0')))
-const DOT = 46
-
-function packed(digits: string): number {
-  const [a, b = 0, c = 0] = encoder.encode(digits)
-  return (a | b << 8 | c << 16 | digits.length << 24) >>> 0
+/**
+ * Numbers from 0 to 999, in four bytes each: the digits, and how many of them count. First without leading zeros, then with
+ * them.
+ */
+const SHORT = new Uint32Array(1000)
+const PADDED = new Uint32Array(1000)
+for (let i = 0; i < 1000; i++) {
+  const [a, b, c] = [i / 100 | 0, (i / 10 | 0) % 10, i % 10].map(digit => digit + 48)
+  PADDED[i] = a | b << 8 | c << 16 | 3 << 24
+  SHORT[i] = i < 10 ? c | 1 << 24 : i < 100 ? b | c << 8 | 2 << 24 : PADDED[i]
 }
+
+const DOT = 46
 
 export class TextBytes {
   private bytes: Uint8Array
   private view: DataView
   private at = 0
+  private readonly encoder = new TextEncoder()
 
   /** @param size bytes to begin with */
   constructor(size: number) {
@@ -79,7 +83,7 @@ export class TextBytes {
   /** Any text, of which no more than a line's worth is left when it has been written. */
   text(text: string): void {
     this.reserve(text.length * 3 + LINE)
-    this.at += encoder.encodeInto(text, this.bytes.subarray(this.at)).written
+    this.at += this.encoder.encodeInto(text, this.bytes.subarray(this.at)).written
   }
 
   /** A whole number, 0 or more. */
