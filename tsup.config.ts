@@ -1,21 +1,32 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Plugin } from 'esbuild'
 import { defineConfig, type Options } from 'tsup'
+import { pack } from './core-packer.js'
+import { unpack } from './src/core-text.js'
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
 
-/**
- * The core's bytes as a string of one character a byte, moved up by 32 so that none is a control character. Compressed, as
- * servers send it, it is a fifth smaller than base64, whose six-bit steps hide repetitions.
- */
+/** The core as text that `src/core-text.ts` unpacks: a fifth smaller than what servers that compress would make of it. */
 const coreText: Plugin = {
   name: 'core-text',
   setup(build) {
     build.onLoad({ filter: /core\.wasm$/ }, ({ path }) => {
-      const text = String.fromCharCode(...Array.from(readFileSync(path), byte => byte + 32))
-      return { contents: `const text = ${JSON.stringify(text)}\nexport default Uint8Array.from(text, c => c.charCodeAt(0) - 32)` }
+      const text = packed(path)
+      const contents = `import { unpack } from './core-text.js'\nexport default unpack('${text}', ${readFileSync(path).length})`
+      return { contents, resolveDir: `${process.cwd()}/src` }
     })
   },
+}
+
+const texts = new Map<string, string>()
+
+/** Packed once: builds for several module systems have the same core. */
+function packed(path: string): string {
+  const bytes = readFileSync(path)
+  const text = texts.get(path) ?? pack(bytes)
+  texts.set(path, text)
+  if (Buffer.compare(unpack(text, bytes.length), bytes) !== 0) throw new Error(`${path} is not what it was when it is unpacked`)
+  return text
 }
 
 const common: Options = {

@@ -1,7 +1,8 @@
 /** The tracker: the SDK's one object. */
+// First, so that the bundle begins with its text: what compresses the rest finds that in one piece.
+import { coreModule } from './core-module.js'
 import type { PacketBatch } from './batch.js'
 import { BATCH_SIZE, Core, coreFingerprint, HASH_KEYS, TIMEOUTS, type Rules } from './border.js'
-import { coreModule } from './core-module.js'
 import { ConntrackError, shown } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
