@@ -614,18 +614,32 @@ export class Core {
     return Number(this.#counts[index])
   }
 
-  /** Slots of the live connections, in the order in which they were first seen. */
-  slots(): number[] {
+  /** Slots of the live connections and their ids, in the order in which they were first seen. */
+  slots(): { readonly slots: Uint32Array; readonly ids: Uint32Array } {
     const highest = this.#exports.highestSlot() >>> 0
-    const slots: number[] = []
-    for (let slot = 1; slot <= highest; slot++) if (this.idIn(slot) !== 0) slots.push(slot)
-    return slots.sort((a, b) => this.idIn(a) - this.idIn(b))
+    // Pairs of slot and id: as one number of 64 bits they are in the order of the ids.
+    const pairs = new Uint32Array(highest * 2)
+    const { now } = this
+    let count = 0
+    for (let slot = 1; slot <= highest; slot++) {
+      const id = this.#idAt(this.#entry(slot), now)
+      if (id === 0) continue
+      pairs[count * 2] = slot
+      pairs[count * 2 + 1] = id
+      count++
+    }
+    new BigUint64Array(pairs.buffer, 0, count).sort()
+    const column = (from: number) => Uint32Array.from({ length: count }, (_, i) => pairs[i * 2 + from])
+    return { slots: column(0), ids: column(1) }
   }
 
   /** Id of the live connection in a slot, 0 for none. */
   idIn(slot: number): number {
-    const at = this.#entry(slot)
-    const live = this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > this.now
+    return this.#idAt(this.#entry(slot), this.now)
+  }
+
+  #idAt(at: number, now: bigint): number {
+    const live = this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > now
     return live ? this.#view.getUint32(at + 52, true) : 0
   }
 
@@ -1256,8 +1270,13 @@ export function answerType(protocol: number, type: number): number {
   return protocol === 1 && type === 8 ? 0 : type + 1
 }
 
-function bits(value: number, names: readonly string[]): string[] {
-  return names.filter((_, i) => value >> i & 1)
+const knownBits = new Map<readonly string[], (readonly string[])[]>()
+
+/** The names of the bits that are set. What was asked for once is remembered: of 65,536 values a few occur. */
+function bits(value: number, names: readonly string[]): readonly string[] {
+  let known = knownBits.get(names)
+  if (!known) knownBits.set(names, known = [])
+  return known[value] ??= Object.freeze(names.filter((_, i) => value >> i & 1))
 }
 
 /** Pages of any memory of WebAssembly at most. */

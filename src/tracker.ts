@@ -429,10 +429,10 @@ export class Tracker implements Disposable {
     this.#enter()
     this.#core.advance(this.#core.now)
     this.#leave()
-    const known = this.#core.slots().map(slot => [slot, this.#core.idIn(slot)] as const)
-    for (const [slot, id] of known) {
+    const { slots, ids } = this.#core.slots()
+    for (let i = 0; i < slots.length; i++) {
       this.#enter()
-      if (this.#core.idIn(slot) === id) yield this.#core.connection(slot)
+      if (this.#core.idIn(slots[i]) === ids[i]) yield this.#core.connection(slots[i])
     }
   }
 
