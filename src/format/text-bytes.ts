@@ -54,6 +54,11 @@ export class TextBytes {
     return this.bytes.subarray(0, this.at)
   }
 
+  /** Bytes written since `clear`. */
+  get length(): number {
+    return this.at
+  }
+
   clear(): void {
     this.at = 0
   }
