@@ -68,7 +68,9 @@ function rulesSide({ invocation, notice }: Run, path: string, { firewall: option
 }
 
 function trackerSide({ sdk, invocation }: Run, sysctl: Readonly<Record<string, number>>): Side {
-  const tracker = sdk.createTracker({ ...invocation.tracker, sysctl: { ...invocation.tracker.sysctl, ...sysctl }, explain: true, batchSize: CLI_BATCH })
+  const tracker = sdk.createTracker({
+    ...invocation.tracker, sysctl: { ...invocation.tracker.sysctl, ...sysctl }, explain: true, batchSize: CLI_BATCH,
+  })
   const settings = Object.entries(sysctl).map(([name, value]) => `${name}=${value}`)
   return {
     name: settings.join(',') || 'without',
