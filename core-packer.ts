@@ -115,6 +115,9 @@ class Encoder implements Sink {
   }
 }
 
+/** What a bit costs that has these odds of 2,048. */
+const COST = Float64Array.from({ length: 2049 }, (_, odds) => -Math.log2(odds / 2048))
+
 /** What bits cost with these odds. */
 class Price implements Sink {
   sum = 0
@@ -122,7 +125,7 @@ class Price implements Sink {
   constructor(private readonly odds: Uint16Array) {}
 
   bit(at: number, value: number): void {
-    this.sum -= Math.log2((value ? 2048 - this.odds[at] : this.odds[at]) / 2048)
+    this.sum += COST[value ? 2048 - this.odds[at] : this.odds[at]]
   }
 
   evenly(_value: number, bits: number): void {
