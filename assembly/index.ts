@@ -59,22 +59,35 @@ export { fragmentsAreSound } from './61-fragment-snapshot'
 export const VERSION: u32 = 1
 
 /**
- * Takes memory and lays it out, once. What it takes is its own, also where several cores have one memory: growing is
- * atomic.
+ * Pages of memory that `createCore` with the same arguments lays out, 0 where they do not fit.
  *
  * @param fragments4 the most that the sysctl `ipfrag_high_thresh` will be
  * @param fragments6 the same of `frag6_high_thresh`
  * @param parts WITH_ flags
+ */
+export function pagesOf(
+  maxConnections: u32, maxExpectations: u32, batch: u32, input: u32, fragments4: u32, fragments6: u32, parts: u32,
+): u32 {
+  const fragments = fragmentBytes(fragments4, fragments6)
+  return u32((layOut(0, maxConnections, maxExpectations, batch, input, fragments, parts) + 0xffff) >> 16)
+}
+
+/**
+ * Lays out memory, once.
+ *
+ * @param there the first of so many pages that are its own already; 0: it takes them. Growing is atomic: what it takes is
+ * its own, also where several cores have one memory.
  * @returns false where it does not fit
  */
 export function createCore(
   maxConnections: u32, maxExpectations: u32, batch: u32, input: u32, fragments4: u32, fragments6: u32, parts: u32,
+  there: u32,
 ): bool {
-  const fragments = fragmentBytes(fragments4, fragments6)
-  const bytes = layOut(0, maxConnections, maxExpectations, batch, input, fragments, parts)
-  if (!bytes) return false
-  const page = memory.grow(i32((bytes + 0xffff) >> 16))
+  const pages = pagesOf(maxConnections, maxExpectations, batch, input, fragments4, fragments6, parts)
+  if (!pages) return false
+  const page = there ? i32(there) : memory.grow(i32(pages))
   if (page == -1) return false
+  const fragments = fragmentBytes(fragments4, fragments6)
   layOut(u64(page) << 16, maxConnections, maxExpectations, batch, input, fragments, parts)
   makeCrcTable()
   for (let i: u32 = 0; i < GROUP; i++) packetAt(i).zoneDirections = ZONE_BOTH

@@ -9,7 +9,7 @@ import { BareCore } from './core.js'
 import type { Loaded } from './load.js'
 import { PIECE, PIECE_BYTES, slicesOf } from './slices.js'
 import { quartiles, type Quartiles } from './statistics.js'
-import { lifeCycles, writeCapture, type Traffic } from './traffic.js'
+import { handshakes, lifeCycles, writeCapture, type Traffic } from './traffic.js'
 
 export interface FilesReport {
   readonly packets: number
@@ -17,6 +17,8 @@ export interface FilesReport {
   /** Nanoseconds a packet of the core alone on the same packets, checksums verified. */
   readonly core: Quartiles
   readonly programs: readonly MeasuredProgram[]
+  /** Connections of the second file: three packets each, and no more. */
+  readonly connections: number
 }
 
 export interface MeasuredProgram {
@@ -36,11 +38,15 @@ interface Program {
   readonly name: string
   readonly args: readonly string[]
   readonly countsLines: boolean
+  /** It reads the file of many connections that live to its end. */
+  readonly ofConnections?: boolean
 }
 
 /** Connections of a pass over the traffic; it has 6.5 packets for each. */
 const CONNECTIONS = 80_000
 const MAX_CONNECTIONS = 262_144
+/** Connections of the file for `connections`, all there at its end. */
+const ESTABLISHED = 250_000
 
 // Seen from build/bench/, where the benchmark runs.
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
@@ -63,21 +69,27 @@ async function measureIn(folder: string, loaded: Loaded, quick: boolean): Promis
   const quarter = join(folder, 'quarter.pcap')
   const { packets, bytes } = write(whole, passes)
   write(quarter, passes / 4)
-  const measuring = programs().map((program) => new Measuring(program, packets))
-  for (const one of measuring) await one.prepare(whole, quarter)
+  const [many, fewer] = [join(folder, 'many.pcap'), join(folder, 'fewer.pcap')]
+  writeHandshakes(many, ESTABLISHED)
+  writeHandshakes(fewer, ESTABLISHED / 4)
+  const measuring = programs().map((program) => program.ofConnections
+    ? new Measuring(program, ESTABLISHED * 3, many, fewer) : new Measuring(program, packets, whole, quarter))
+  for (const one of measuring) await one.prepare()
   const core: number[] = []
   for (let round = 0; round < (quick ? 1 : 3); round += 1) {
     core.push(timeCore(loaded.module, passes))
-    for (const one of measuring) await one.time(whole)
+    for (const one of measuring) await one.time()
   }
-  return { packets, bytes, core: quartiles(core), programs: measuring.map((one) => one.result(core)) }
+  return { packets, bytes, core: quartiles(core), programs: measuring.map((one) => one.result(core)), connections: ESTABLISHED }
 }
 
 function programs(): Program[] {
-  const own = (args: string, countsLines = false) => {
-    return { name: `conntrack-wasm ${args}`, args: [CLI, ...args.split(' ')], countsLines }
+  const own = (args: string, countsLines = false, ofConnections = false) => {
+    return { name: `conntrack-wasm ${args}`, args: [CLI, ...args.split(' ')], countsLines, ofConnections }
   }
-  const all = [own('statistics'), own('classify --json', true), own('connections --json', true)]
+  const all = [
+    own('statistics'), own('classify --json', true), own('connections --json', true, true), own('connections', true, true),
+  ]
   return hasPcapParser() ? [...all, { name: 'pcap-parser, reading only', args: [READER], countsLines: false }] : all
 }
 
@@ -107,6 +119,17 @@ function write(path: string, passes: number): { packets: number; bytes: number }
   return { packets: source.count * passes, bytes }
 }
 
+/** Writes the handshakes of so many connections. */
+function writeHandshakes(path: string, connections: number): void {
+  const file = openSync(path, 'w')
+  let first = true
+  for (const piece of handshakes(connections)) {
+    writeCapture(piece, first, (bytes) => writeSync(file, bytes))
+    first = false
+  }
+  closeSync(file)
+}
+
 /** Nanoseconds a packet of the core alone, which is new as the processes are. */
 function timeCore(module: WebAssembly.Module, passes: number): number {
   const core = new BareCore(module, {
@@ -132,16 +155,16 @@ class Measuring {
   #peak = 0
   #peakOfQuarter = 0
 
-  constructor(readonly program: Program, readonly packets: number) {}
+  constructor(readonly program: Program, readonly packets: number, readonly whole: string, readonly quarter: string) {}
 
   /** Counts its lines and looks at its memory; nothing is timed. */
-  async prepare(whole: string, quarter: string): Promise<void> {
-    this.#lines = this.program.countsLines ? await countLines(this.#args(whole)) : 0
-    this.#peakOfQuarter = (await execute(this.#args(quarter))).peakBytes
+  async prepare(): Promise<void> {
+    this.#lines = this.program.countsLines ? await countLines(this.#args(this.whole)) : 0
+    this.#peakOfQuarter = (await execute(this.#args(this.quarter))).peakBytes
   }
 
-  async time(whole: string): Promise<void> {
-    const { seconds, peakBytes } = await execute(this.#args(whole))
+  async time(): Promise<void> {
+    const { seconds, peakBytes } = await execute(this.#args(this.whole))
     this.#seconds.push(seconds)
     this.#peak = Math.max(this.#peak, peakBytes)
   }

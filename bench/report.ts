@@ -92,17 +92,17 @@ function versionsText({ candidates }: MeasuredRow): string[] {
   return table([['100,000 connections', 'IPv4', 'IPv6', 'IPv6 to IPv4'], ...lines])
 }
 
-function filesText({ packets, bytes, core, programs }: FilesReport): string[] {
+function filesText({ packets, bytes, core, programs, connections }: FilesReport): string[] {
   const head = ['whole process', 'seconds', 'ns a packet', 'to the core', 'packets/s', 'lines/s', 'peak MiB', 'a quarter']
   const lines = programs.map((program) => [
     program.name, program.seconds.p50.toFixed(2), round(program.nsPerPacket), `×${program.toCore.toFixed(2)}`,
-    count(packets / program.seconds.p50), program.lines ? count(program.lines / program.seconds.p50) : '–',
+    count(1e9 / program.nsPerPacket), program.lines ? count(program.lines / program.seconds.p50) : '–',
     mebibytes(program.peakBytes), mebibytes(program.peakBytesOfQuarter),
   ])
   return [
     `A capture file of ${count(packets)} packets of short lives (${mebibytes(bytes)} MiB); the core alone takes`,
     `${round(core.p50)} ns a packet of it. Median of ${programs[0].seconds.samples}; peak memory with the file, and with`,
-    'a quarter of it.',
+    `a quarter of it. The file of \`connections\` is one of ${count(connections)} handshakes: there is a line for each at its end.`,
     '',
     ...table([head, ...lines]),
   ]

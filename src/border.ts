@@ -82,11 +82,15 @@ const Region = {
   grePairs: 33,
 } as const
 
+type CoreSizes = [
+  maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
+  parts: number,
+]
+
 export interface Exports {
   readonly VERSION: WebAssembly.Global
-  createCore(
-    maxConnections: number, maxExpectations: number, batch: number, input: number, fragments4: number, fragments6: number,
-    parts: number): number
+  pagesOf(...sizes: CoreSizes): number
+  createCore(...sizesAndPage: [...CoreSizes, there: number]): number
   regionAt(region: number): number
   configure(
     checksums: number, notrack: number, zone: number, policy: number, helper: number, drop: number, directional: number): void
@@ -285,11 +289,14 @@ export class Core {
   /** Looks at the packet that is handed over; whether to drop it. */
   inspect: () => boolean = () => false
 
-  constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts, memory = newMemory()) {
-    const exports = instantiate(module, memory)
+  /** @param given memory that others have too; otherwise the core has its own */
+  constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts, given?: WebAssembly.Memory) {
     const wanted = Object.entries(PARTS).reduce((sum, [name, bit]) => parts[name as keyof Parts] ? sum | bit : sum, 0)
     const { maxConnections, maxExpectations, batchSize, fragments4, fragments6 } = sizes
-    if (!exports.createCore(maxConnections, maxExpectations, batchSize, INPUT_SIZE, fragments4, fragments6, wanted)) {
+    const all: CoreSizes = [maxConnections, maxExpectations, batchSize, INPUT_SIZE, fragments4, fragments6, wanted]
+    const memory = given ?? ownMemory(module, all)
+    const exports = memory && instantiate(module, memory)
+    if (!memory || !exports?.createCore(...all, given ? 0 : 1)) {
       const fragments = fragments4 + fragments6
       throw new ConntrackError('invalid-argument', `no memory for maxConnections ${maxConnections} and ${fragments} bytes of fragments`)
     }
@@ -481,19 +488,28 @@ export class Core {
    */
   trackOne(bytes: Uint8Array, wireLength: number, linkType: number, time: bigint): VerdictBatch {
     this.#exports.runOne(this.#bring(bytes), wireLength, linkType, time, 1)
-    if (this.#exports.isHandedOver()) this.#resume()
+    if (this.parts.helpers && this.#exports.isHandedOver()) this.#resume()
     if (this.#listening && this.#exports.eventsWaiting() > 0) this.#drain()
     this.#verdicts.count = 1
     return this.#verdicts
   }
 
-  /** Brings a packet to the start of the input; returns how much of it. */
+  /**
+   * Copies the bytes of a packet to where the core has its one packet, no more than it reads.
+   *
+   * @returns how many
+   */
   #bring(bytes: Uint8Array): number {
-    // Bytes whose buffer was given away have no length, and throw if they are touched. V8 forgets the former in compiled code
-    // that has also seen resizable buffers.
-    const length = bytes.buffer.byteLength === 0 ? 0 : Math.min(bytes.length, MAX_PACKET)
-    if (length > 0) this.#bytes.set(length === bytes.length ? bytes : bytes.subarray(0, length), this.#at.input)
-    return length
+    const { length } = bytes
+    try {
+      if (length > MAX_PACKET) this.#bytes.set(bytes.subarray(0, MAX_PACKET), this.#at.input)
+      else if (length > 0) this.#bytes.set(bytes, this.#at.input)
+    } catch {
+      // Bytes whose buffer was given away have no length, which V8 forgets in compiled code that has also seen resizable
+      // buffers; they throw if they are touched. Asking for their buffer first takes as long as the copy.
+      return 0
+    }
+    return Math.min(length, MAX_PACKET)
   }
 
   /** What `rules/held.ts` works with; rules are not part of the main entry. */
@@ -592,18 +608,32 @@ export class Core {
     return Number(this.#counts[index])
   }
 
-  /** Slots of the live connections, in the order in which they were first seen. */
-  slots(): number[] {
+  /** Slots of the live connections and their ids, in the order in which they were first seen. */
+  slots(): { readonly slots: Uint32Array; readonly ids: Uint32Array } {
     const highest = this.#exports.highestSlot() >>> 0
-    const slots: number[] = []
-    for (let slot = 1; slot <= highest; slot++) if (this.idIn(slot) !== 0) slots.push(slot)
-    return slots.sort((a, b) => this.idIn(a) - this.idIn(b))
+    // Pairs of slot and id: as one number of 64 bits they are in the order of the ids.
+    const pairs = new Uint32Array(highest * 2)
+    const { now } = this
+    let count = 0
+    for (let slot = 1; slot <= highest; slot++) {
+      const id = this.#idAt(this.#entry(slot), now)
+      if (id === 0) continue
+      pairs[count * 2] = slot
+      pairs[count * 2 + 1] = id
+      count++
+    }
+    new BigUint64Array(pairs.buffer, 0, count).sort()
+    const column = (from: number) => Uint32Array.from({ length: count }, (_, i) => pairs[i * 2 + from])
+    return { slots: column(0), ids: column(1) }
   }
 
   /** Id of the live connection in a slot, 0 for none. */
   idIn(slot: number): number {
-    const at = this.#entry(slot)
-    const live = this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > this.now
+    return this.#idAt(this.#entry(slot), this.now)
+  }
+
+  #idAt(at: number, now: bigint): number {
+    const live = this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > now
     return live ? this.#view.getUint32(at + 52, true) : 0
   }
 
@@ -1227,13 +1257,43 @@ export function answerType(protocol: number, type: number): number {
   return protocol === 1 && type === 8 ? 0 : type + 1
 }
 
-function bits(value: number, names: readonly string[]): string[] {
-  return names.filter((_, i) => value >> i & 1)
+const knownBits = new Map<readonly string[], (readonly string[])[]>()
+
+/** The names of the bits that are set. What was asked for once is remembered: of 65,536 values a few occur. */
+function bits(value: number, names: readonly string[]): readonly string[] {
+  let known = knownBits.get(names)
+  if (!known) knownBits.set(names, known = [])
+  return known[value] ??= Object.freeze(names.filter((_, i) => value >> i & 1))
 }
 
-/** Memory that a core may grow to the most there can be. */
+/** Pages of any memory of WebAssembly at most. */
+const MAX_PAGES = 65_536
+
+/** Memory that cores take their parts of, besides what else is to lie in it. */
 export function newMemory(shared = false): WebAssembly.Memory {
-  return new WebAssembly.Memory({ initial: 1, maximum: 65_536, shared })
+  return new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared })
+}
+
+/** Memory of which a core lays out all but the first page; `null` where it does not fit. Growing would set off V8's collector. */
+function ownMemory(module: WebAssembly.Module, sizes: CoreSizes): WebAssembly.Memory | null {
+  const pages = withoutMemory(module).pagesOf(...sizes)
+  if (pages === 0 || pages >= MAX_PAGES) return null
+  try {
+    return new WebAssembly.Memory({ initial: 1 + pages, maximum: MAX_PAGES })
+  } catch {
+    return null // the machine has not that much
+  }
+}
+
+const withoutMemories = new WeakMap<WebAssembly.Module, Exports>()
+
+/** An instance that no tracker has been made with: it says how much memory one takes, and how it is laid out. */
+function withoutMemory(module: WebAssembly.Module): Exports {
+  const known = withoutMemories.get(module)
+  if (known) return known
+  const exports = instantiate(module, new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES }))
+  withoutMemories.set(module, exports)
+  return exports
 }
 
 /** The exports of a new instance of the core. */
@@ -1254,7 +1314,7 @@ function abort(_message: number, _file: number, line: number, column: number): n
 
 /** The fingerprint of a core that no tracker has been made with yet. */
 export function coreFingerprint(module: WebAssembly.Module): number {
-  return instantiate(module, newMemory()).layoutFingerprint() >>> 0
+  return withoutMemory(module).layoutFingerprint() >>> 0
 }
 
 export { BATCH_SIZE, HASH_KEYS, TIMEOUTS }

@@ -13,7 +13,8 @@ const status = await main(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   env: process.env,
-  now: () => performance.now(),
+  // Asking for `performance` loads more than the rest of the run needs.
+  now: () => Number(process.hrtime.bigint() / 1000n) / 1000,
 })
 // Not process.exit: what is still on its way to standard error would be lost.
 process.exitCode = status

@@ -41,12 +41,11 @@ export type LinkTypeName = keyof typeof LINK_TYPES
  * @throws ConntrackError `invalid-argument` for a name that is not in the table and for what is no such number
  */
 export function linkTypeNumber(linkType: LinkTypeName | number): number {
-  const number = typeof linkType === 'number' ? linkType : numberOfName(linkType)
+  const number = typeof linkType === 'number' ? linkType : NUMBERS.get(linkType)
   if (number !== undefined && Number.isInteger(number) && number >= 0 && number <= 0xffff) return number
   throw new ConntrackError('invalid-argument',
     `link type ${shown(linkType)}: expected a number from 0 to 65535 or one of ${Object.keys(LINK_TYPES).join(', ')}`)
 }
 
-function numberOfName(name: string): number | undefined {
-  return typeof name === 'string' && Object.hasOwn(LINK_TYPES, name) ? LINK_TYPES[name as LinkTypeName] : undefined
-}
+const NUMBERS: ReadonlyMap<unknown, number> = new Map(Object.entries(LINK_TYPES))
+

@@ -1,5 +1,5 @@
 /** Packet matches as options have them, and as the core wants them. */
-import ipaddr from 'ipaddr.js'
+import { parseAddress } from './address-bytes.js'
 import { ConntrackError, shown } from './errors.js'
 import { PROTOCOL_NUMBERS } from './names.js'
 import type { PacketMatch } from './types.js'
@@ -78,12 +78,9 @@ function isNumeric(value: unknown): boolean {
  * @throws ConntrackError `invalid-argument`
  */
 export function addressBytes(address: string): Uint8Array {
-  if (typeof address !== 'string' || !isAddress(address)) throw invalid(`'${shown(address)}' is not an IP address`)
-  return Uint8Array.from(ipaddr.parse(address).toByteArray())
-}
-
-function isAddress(text: string): boolean {
-  return ipaddr.IPv6.isValid(text) || ipaddr.IPv4.isValidFourPartDecimal(text)
+  const bytes = typeof address === 'string' ? parseAddress(address) : null
+  if (!bytes) throw invalid(`'${shown(address)}' is not an IP address`)
+  return bytes
 }
 
 function parsePrefix(text: string): { family: 4 | 6; match: AddressMatch } {

@@ -9,8 +9,8 @@ export type { CaptureOptions } from './capture/reader.js'
 export type { CaptureSource } from './capture/source.js'
 export { liveCapture, type LiveCaptureOptions } from './node/live.js'
 
-/** Bytes read from a file at once; the one buffer of this size is used again for each read. */
-const READ_SIZE = 1024 * 1024
+/** Bytes read from a file at once. */
+const READ_SIZE = 512 * 1024
 
 /**
  * `readCapture` of `conntrack-wasm/capture`, for paths too.
@@ -29,17 +29,23 @@ export function readCapture(
   return readSource(source, options)
 }
 
-/** The file's bytes, always in the same buffer: the reader is done with a chunk when it asks for the next. */
+/** The file's bytes. While the reader is at one piece, the next is being read into the other of two buffers. */
 async function* fileChunks(path: string | URL): AsyncGenerator<Uint8Array, void, undefined> {
   const file = await open(path)
+  const buffers = [new Uint8Array(READ_SIZE), new Uint8Array(READ_SIZE)]
+  const read = async (buffer: Uint8Array) => buffer.subarray(0, (await file.read(buffer, 0, READ_SIZE)).bytesRead)
+  let next = read(buffers[0])
   try {
-    const buffer = new Uint8Array(READ_SIZE)
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, READ_SIZE)
-      if (bytesRead === 0) return
-      yield buffer.subarray(0, bytesRead)
+    for (let i = 1; ; i ^= 1) {
+      const bytes = await next
+      if (bytes.length === 0) return
+      next = read(buffers[i])
+      // What it fails with is thrown when its turn comes, or nobody's concern if the reader stops before.
+      next.catch(() => undefined)
+      yield bytes
     }
   } finally {
+    await next.catch(() => undefined)
     await file.close()
   }
 }

@@ -9,10 +9,8 @@
  */
 import { Inflate } from 'fflate/browser'
 import { crc32 } from '../crc32.js'
+import { GzipError } from './gzip-error.js'
 import { GZIP_FREE, GZIP_MOST, GZIP_MOST_TIMES } from './limits.js'
-
-/** What is wrong with the compressed data; the reader knows where in the capture that is. */
-export class GzipError extends Error {}
 
 /** Input given to the decompressor at once: a byte becomes 1,032 at most, so this much becomes 8.1 MiB at most. */
 const SLICE = 8192

@@ -7,7 +7,7 @@ import { ConntrackError, shown } from '../errors.js'
 import { BatchBuilder } from './batch-builder.js'
 import { damaged } from './damage.js'
 import type { Format } from './format.js'
-import { GzipError, gunzip } from './gzip.js'
+import { GzipError } from './gzip-error.js'
 import { isGzip, MAGIC_BYTES, whyNotACapture } from './magic.js'
 import { isPcap, Pcap } from './pcap.js'
 import { isPcapng, Pcapng } from './pcapng.js'
@@ -108,6 +108,8 @@ interface Opened {
 async function openCompressed(source: Chunks): Promise<Opened> {
   const outer = await open(source)
   if (!isGzip(outer.head)) return outer
+  // Loaded where it is needed: its tables take longer to make than all else of the package.
+  const { gunzip } = await import('./gzip.js')
   try {
     return await open(gunzip(outer.chunks))
   } catch (error) {

@@ -1,5 +1,5 @@
 /** `classify`: one line a packet, the verdict. */
-import { classifyLines } from '../format/ndjson.js'
+import { ClassifyLines } from '../format/ndjson.js'
 import { createTable } from '../format/table.js'
 import { runTracker, type Run } from './run.js'
 
@@ -9,10 +9,11 @@ export async function classify(run: Run): Promise<void> {
 
 async function classifyJson(run: Run): Promise<void> {
   const { output, invocation: { detail } } = run
+  const lines = new ClassifyLines()
   await runTracker(run, {
     batch(batch, verdicts, firstPacket, tracker) {
       const entry = detail ? (index: number) => tracker.entry(index) : undefined
-      output.write(classifyLines(batch, verdicts, firstPacket, entry))
+      output.writeBytes(lines.lines(batch, verdicts, firstPacket, entry))
     },
   })
 }

@@ -8,7 +8,7 @@ import type { VerdictBatch } from '../types.js'
 import { UsageError } from './errors.js'
 import { explanationText } from './explain.js'
 import { PASSED_BY_RULES, passedByRules, readRuleset } from './rules.js'
-import { readPackets, type Run } from './run.js'
+import { CLI_BATCH, readPackets, type Run } from './run.js'
 
 /** One configuration. */
 interface Side {
@@ -72,7 +72,9 @@ function rulesSide({ invocation, notice }: Run, path: string, { firewall: option
 }
 
 function trackerSide({ sdk, invocation }: Run, sysctl: Readonly<Record<string, number>>): Side {
-  const tracker = sdk.createTracker({ ...invocation.tracker, sysctl: { ...invocation.tracker.sysctl, ...sysctl }, explain: true })
+  const tracker = sdk.createTracker({
+    ...invocation.tracker, sysctl: { ...invocation.tracker.sysctl, ...sysctl }, explain: true, batchSize: CLI_BATCH,
+  })
   const settings = Object.entries(sysctl).map(([name, value]) => `${name}=${value}`)
   return {
     name: settings.join(',') || 'without',

@@ -5,21 +5,22 @@
 import type { Writable } from 'node:stream'
 import { classify } from './classify.js'
 import { connections } from './connections.js'
-import { diff } from './diff.js'
 import { CheckFailed, EXIT, InputError, OutputClosed, UsageError } from './errors.js'
 import { events } from './events.js'
 import { explain } from './explain.js'
 import { helpText, parseRequest, type Command, type Invocation } from './options.js'
 import { Output } from './output.js'
 import { captureFile, Progress } from './progress.js'
-import { rules } from './rules.js'
 import type { Run, Sdk } from './run.js'
 import { statistics } from './statistics.js'
 
 const PROGRAM = 'conntrack-wasm'
 
 const RUNNERS: Readonly<Record<Command, (run: Run) => Promise<void>>> = {
-  classify, connections, events, statistics, explain, rules, diff,
+  classify, connections, events, statistics, explain,
+  // What knows rules is loaded only where rules are.
+  rules: async run => (await import('./rules.js')).rules(run),
+  diff: async run => (await import('./diff.js')).diff(run),
 }
 
 /** Commands that write while they read: a progress bar would stand in the middle of their lines. */

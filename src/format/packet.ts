@@ -46,7 +46,7 @@ export function destinationText(batch: PacketBatch, verdicts: VerdictBatch, i: n
 }
 
 /** Where the fixed IP header starts in `batch.data`; -1 unless all of it was captured. */
-function networkStart(batch: PacketBatch, verdicts: VerdictBatch, i: number): number {
+export function networkStart(batch: PacketBatch, verdicts: VerdictBatch, i: number): number {
   const family = verdicts.family[i]
   if (family === 0) return -1
   const needed = family === 4 ? IPV4_HEADER : IPV6_HEADER
