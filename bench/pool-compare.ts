@@ -20,13 +20,20 @@ export interface Settings {
   /** Packets of a batch. */
   readonly batch: number
   readonly rounds: number
+  /** Whether packets lie in memory that the pool gave, so that it need not copy them. */
+  readonly inPlace: boolean
 }
+
+/** Processor time so far, nanoseconds: of the calling thread and of all. */
+export type Processor = () => { readonly caller: number; readonly all: number }
 
 export interface Report {
   /** Nanoseconds a packet. */
   readonly one: Quartiles
   readonly pool: Quartiles
   readonly speedup: Quartiles
+  /** Processor time a packet: of one tracker, and of the pool's calling thread and workers. */
+  readonly processor: { readonly one: Quartiles; readonly caller: Quartiles; readonly workers: Quartiles } | null
 }
 
 export interface Package {
@@ -35,14 +42,16 @@ export interface Package {
 }
 
 /** Opens the connections in both, compares each verdict, and then times them. */
-export async function comparePool({ createTracker, createTrackerPool }: Package, settings: Settings): Promise<Report> {
-  const { workers, connections, batch: size, rounds } = settings
+export async function comparePool(
+  { createTracker, createTrackerPool }: Package, settings: Settings, processor: Processor | null = null,
+): Promise<Report> {
+  const { workers, connections, batch: size } = settings
   const maxConnections = Math.max(262_144, 2 ** Math.ceil(Math.log2(connections)))
   const one = createTracker({ maxConnections, hashSeed: 1n, batchSize: size })
   const pool = createTrackerPool({ workers, maxConnections, hashSeed: SEED })
   for (const piece of handshakes(connections)) for (const batch of merged(piece, size)) await check(one, pool, batch)
   const traffic = steady({ connections, packets: Math.max(1_000_000, 2 * connections), payload: 0, seed: SEED })
-  const report = await measure(one, pool, traffic, size, rounds)
+  const report = await measure(one, pool, traffic, settings, processor)
   pool.close()
   return report
 }
@@ -61,30 +70,64 @@ async function check(one: Tracker, pool: TrackerPool, batch: PacketBatch): Promi
 
 /** Slices of batches, tracked by one and by the other in turn; the pool has some of them at a time. */
 async function measure(
-  one: Tracker, pool: TrackerPool, traffic: Traffic, size: number, rounds: number,
+  one: Tracker, pool: TrackerPool, traffic: Traffic, { batch: size, rounds, inPlace }: Settings, processor: Processor | null,
 ): Promise<Report> {
-  const samples = { one: [] as number[], pool: [] as number[] }
-  let batches: PacketBatch[] = []
-  for (let round = -2; round < rounds; round++) {
-    if (batches.length < SLICE) {
-      if (round > -2) traffic.nextPass()
+  const samples: Sample[] = []
+  const move = inPlace ? mover(pool, traffic) : (batches: readonly PacketBatch[]) => batches
+  let batches = merged(traffic, size)
+  let poolBatches = move(batches)
+  let next = 0
+  for (let round = -2; round < rounds; round++, next += SLICE) {
+    if (next + SLICE > batches.length) {
+      traffic.nextPass()
       batches = merged(traffic, size)
+      poolBatches = move(batches)
+      next = 0
     }
-    const slice = batches.splice(0, SLICE)
-    const packets = slice.reduce((sum, { count }) => sum + count, 0)
-    const times = { one: 0, pool: 0 }
+    const slice = [batches, poolBatches].map(all => all.slice(next, next + SLICE))
+    const packets = slice[0].reduce((sum, { count }) => sum + count, 0)
+    const ways = {
+      one: () => { for (const batch of slice[0]) one.trackBatch(batch) },
+      pool: () => track(pool, slice[1]),
+    }
+    const sample = {} as Sample
     for (const who of round % 2 === 0 ? ['one', 'pool'] as const : ['pool', 'one'] as const) {
-      const start = performance.now()
-      if (who === 'one') for (const batch of slice) one.trackBatch(batch)
-      else await track(pool, slice)
-      times[who] = (performance.now() - start) * 1e6 / packets
+      sample[who] = await timed(ways[who], packets, processor)
     }
-    if (round < 0) continue
-    samples.one.push(times.one)
-    samples.pool.push(times.pool)
+    if (round >= 0) samples.push(sample)
   }
-  const speedup = samples.one.map((nanoseconds, i) => nanoseconds / samples.pool[i])
-  return { one: quartiles(samples.one), pool: quartiles(samples.pool), speedup: quartiles(speedup) }
+  const of = (value: (sample: Sample) => number) => quartiles(samples.map(value))
+  return {
+    one: of(sample => sample.one.wall), pool: of(sample => sample.pool.wall), speedup: of(({ one, pool }) => one.wall / pool.wall),
+    processor: processor && {
+      one: of(sample => sample.one.caller), caller: of(sample => sample.pool.caller), workers: of(sample => sample.pool.others),
+    },
+  }
+}
+
+type Sample = Record<'one' | 'pool', { wall: number; caller: number; others: number }>
+
+/** Nanoseconds a packet. */
+async function timed(use: () => unknown, packets: number, processor: Processor | null): Promise<Sample['one']> {
+  const before = processor?.() ?? { caller: 0, all: 0 }
+  const start = performance.now()
+  await use()
+  const wall = (performance.now() - start) * 1e6
+  const after = processor?.() ?? before
+  const caller = after.caller - before.caller
+  return { wall: wall / packets, caller: caller / packets, others: (after.all - before.all - caller) / packets }
+}
+
+/** Brings batches to memory of the pool: the same for each pass of the traffic. */
+function mover(pool: TrackerPool, traffic: Traffic): (batches: readonly PacketBatch[]) => readonly PacketBatch[] {
+  const bytes = traffic.batches.reduce((most, { data }) => Math.max(most, data.byteOffset + data.length), 0)
+  const memory = pool.allocate(bytes)
+  return batches => batches.map(batch => {
+    const { byteOffset, length } = batch.data
+    const data = memory.subarray(byteOffset, byteOffset + length)
+    data.set(batch.data)
+    return { ...batch, data }
+  })
 }
 
 async function track(pool: TrackerPool, batches: readonly PacketBatch[]): Promise<void> {

@@ -2,15 +2,15 @@
  * `npm run bench:pool`: one tracker against a pool of workers (see pool-compare.ts), in Node or in a page of Chromium, which
  * is isolated from other origins, as shared memory wants it, or not.
  *
- *     npm run bench:pool -- --workers 2 --connections 1000000 --batch 16384 --rounds 24 --in page --json
+ *     npm run bench:pool -- --workers 2 --connections 1000000 --batch 16384 --rounds 24 --in page --in-place --json
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { chromium } from 'playwright-core'
-import { comparePool, type Package, type Report, type Settings } from './pool-compare.js'
+import { comparePool, type Package, type Processor, type Report, type Settings } from './pool-compare.js'
 import { loadSdk } from './sdk.js'
 import type { Quartiles } from './statistics.js'
 
@@ -24,11 +24,11 @@ const { values } = parseArgs({
   options: {
     workers: { type: 'string', default: '2' }, connections: { type: 'string', default: '1000000' },
     batch: { type: 'string', default: '16384' }, rounds: { type: 'string', default: '24' },
-    in: { type: 'string', default: 'node' }, json: { type: 'boolean' },
+    in: { type: 'string', default: 'node' }, 'in-place': { type: 'boolean', default: false }, json: { type: 'boolean' },
   },
 })
 const [workers, connections, batch, rounds] = [values.workers, values.connections, values.batch, values.rounds].map(Number)
-const settings: Settings = { workers, connections, batch, rounds }
+const settings: Settings = { workers, connections, batch, rounds, inPlace: values['in-place'] }
 
 async function main(): Promise<void> {
   const measure = PLACES[values.in as keyof typeof PLACES]
@@ -41,7 +41,22 @@ async function main(): Promise<void> {
 async function inNode(): Promise<Report> {
   const { createTracker } = await loadSdk(new URL('dist/index.js', PROJECT))
   const { createTrackerPool } = await import(new URL('dist/pool.js', PROJECT).href) as Pick<Package, 'createTrackerPool'>
-  return comparePool({ createTracker, createTrackerPool }, settings)
+  return comparePool({ createTracker, createTrackerPool }, settings, existsSync(THREADS) ? processorTime : null)
+}
+
+/** Linux tells of each thread how long it has run. */
+const THREADS = '/proc/self/task'
+
+function processorTime(): ReturnType<Processor> {
+  const times = readdirSync(THREADS).map(thread => {
+    try {
+      return { thread, time: Number(readFileSync(`${THREADS}/${thread}/schedstat`, 'utf8').split(' ')[0]) }
+    } catch {
+      return { thread, time: 0 } // it has ended
+    }
+  })
+  const caller = times.find(({ thread }) => thread === String(process.pid))?.time ?? 0
+  return { caller, all: times.reduce((sum, { time }) => sum + time, 0) }
 }
 
 async function inPage(isolated: boolean): Promise<Report> {
@@ -71,13 +86,16 @@ async function inPage(isolated: boolean): Promise<Report> {
 
 type Told = Report & Settings & { in: string; processors: number }
 
-function text({ workers, connections, batch, in: place, processors, one, pool, speedup }: Told): string {
+function text({ workers, connections, batch, in: place, inPlace, processors, one, pool, speedup, processor }: Told): string {
   const cell = ({ p25, p50, p75 }: Quartiles, digits: number) => `${p50.toFixed(digits)} (${p25.toFixed(digits)}–${p75.toFixed(digits)})`
   return [
-    `${place}: ${connections} connections, batches of ${batch}, ${processors} processors`,
+    `${place}: ${connections} connections, batches of ${batch}${inPlace ? ' in the pool\'s memory' : ''}, ${processors} processors`,
     `one tracker    ${cell(one, 1)} ns a packet`,
     `${workers} workers      ${cell(pool, 1)} ns a packet`,
     `faster by      ×${cell(speedup, 2)}`,
+    ...processor ? [
+      `processor time ${cell(processor.one, 1)} of one tracker, ${cell(processor.caller, 1)} of the pool's caller, ${cell(processor.workers, 1)} of its workers`,
+    ] : [],
   ].join('\n')
 }
 

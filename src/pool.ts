@@ -103,9 +103,9 @@ export class TrackerPool implements AsyncDisposable {
     const pieces = cut(batch, inPlace ? Infinity : ROOM)
     if (!pieces) throw invalid('a packet of the batch lies outside of its data')
     this.#together?.count()
-    const kept = this.#turns.has(pieces.length) ? batch : copyOf(batch, inPlace)
+    const kept = this.#turns.has(pieces.length) ? { batch, pieces } : copyOf(batch, pieces, inPlace)
     const into = pieces.length === 1 ? null : emptyVerdicts(batch.count)
-    const answers = Promise.all(pieces.map(piece => this.#turns.take(turn => this.#track(kept, piece, turn, into))))
+    const answers = Promise.all(kept.pieces.map(piece => this.#turns.take(turn => this.#track(kept.batch, piece, turn, into))))
     const [, [verdicts = into]] = await Promise.all([this.#ready, answers])
     return verdicts!
   }
@@ -185,10 +185,18 @@ export class TrackerPool implements AsyncDisposable {
   }
 }
 
-/** A batch that nobody else changes, but for packets `inPlace`. */
-function copyOf({ count, data, ...columns }: PacketBatch, inPlace: boolean): PacketBatch {
-  const own = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column.slice(0, count)]))
-  return { count, data: inPlace ? data : data.slice(), ...own as unknown as typeof columns }
+/** A batch in pieces that nobody else changes, but for packets `inPlace`. */
+function copyOf(batch: PacketBatch, pieces: readonly Piece[], inPlace: boolean): { batch: PacketBatch; pieces: readonly Piece[] } {
+  const { count, data, offset, length, originalLength, seconds, nanoseconds, linkType } = batch
+  const first = pieces.reduce((lowest, { low }) => Math.min(lowest, low), Infinity)
+  const end = pieces.reduce((highest, { high }) => Math.max(highest, high), first)
+  const shift = inPlace ? 0 : first
+  const own = {
+    count, data: inPlace ? data : data.slice(first, end), offset: offset.slice(0, count).map(at => at - shift),
+    length: length.slice(0, count), originalLength: originalLength.slice(0, count), seconds: seconds.slice(0, count),
+    nanoseconds: nanoseconds.slice(0, count), linkType: linkType.slice(0, count),
+  }
+  return { batch: own, pieces: pieces.map(({ from, to, low, high }) => ({ from, to, low: low - shift, high: high - shift })) }
 }
 
 /** Numbers are added up, objects field by field; what is neither is the first's. */

@@ -49,6 +49,9 @@ const PAGE = `<!doctype html><title>conntrack-wasm</title><input type="file" id=
 /** What makes a page's memory one that workers can share. */
 const ISOLATED = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
 
+/** Chromium may take its time on a machine that does something else. */
+const START_MS = 60_000
+
 describe.skipIf(missing)(`Chromium${missing ? ` (skipped: ${CHROMIUM} is not there)` : ''}`, () => {
   let server: Server
   let browser: Browser
@@ -73,7 +76,7 @@ describe.skipIf(missing)(`Chromium${missing ? ` (skipped: ${CHROMIUM} is not the
     page.on('pageerror', error => errors.push(String(error)))
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
     await page.waitForFunction('window.classify')
-  })
+  }, START_MS)
 
   afterAll(async () => {
     await browser?.close()

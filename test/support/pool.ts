@@ -39,13 +39,19 @@ export function batchesOf(packets: readonly (TimedPacket | Frame)[], size: numbe
   return Array.from({ length: Math.ceil(all.length / size) }, (_, i) => packetBatch(all.slice(i * size, (i + 1) * size)))
 }
 
-/** All ways in which a pool and one tracker differ; the batches are given to the pool without waiting for answers. */
-export async function differences(batches: readonly PacketBatch[], options: PoolOptions): Promise<string[]> {
+/**
+ * All ways in which a pool and one tracker differ; the batches are given to the pool without waiting for answers.
+ *
+ * @param forPool the same batches as the pool is to have them
+ */
+export async function differences(
+  batches: readonly PacketBatch[], options: PoolOptions, forPool: (pool: TrackerPool) => readonly PacketBatch[] = () => batches,
+): Promise<string[]> {
   const { workers: _workers, helpers = [], ...rest } = options
   const one = createTracker({ hashSeed: 1, ...rest, batchSize: 65_536, helpers: helpers.flatMap(name => standardHelper(name)) })
   const pool = localPool(options)
   const ids = new Ids()
-  const answers = batches.map(batch => pool.trackBatch(batch))
+  const answers = forPool(pool).map(batch => pool.trackBatch(batch))
   const found: string[] = []
   for (const [i, batch] of batches.entries()) {
     found.push(...verdictDifferences(one.trackBatch(batch), await answers[i], ids).map(text => `batch ${i}, ${text}`))

@@ -8,6 +8,7 @@ import { readFrames } from '../support/frames.js'
 import { FragmentGenerator } from '../support/fragment-generator.js'
 import { PacketGenerator, type Kind } from '../support/generator.js'
 import { helpedTrace } from '../support/helped-trace.js'
+import type { TrackerPool } from '../../src/pool.js'
 import { batchesOf, differences, localPool, POOL_HELPERS, withoutIcmpFragments } from '../support/pool.js'
 import { EVERYTHING, mixedTrace as randomTrace, type TimedPacket } from '../support/trace.js'
 
@@ -167,6 +168,43 @@ describe('batches', () => {
     const large = Array.from({ length: 90 }, (_, i) => udp({ src: `10.0.0.${i}`, dst: '10.0.1.1', sport: 1, dport: 2 }, 40_000))
     const small = mixedTrace(4, 40_000)
     expect(await differences([...batchesOf(small, 40_000), spread(batchesOf(timed(large), 90)[0])], { workers: 2 })).toEqual([])
+  })
+
+  describe('in memory of the pool', () => {
+    const moved = (pool: TrackerPool, batches: readonly PacketBatch[]) => batches.map(batch => {
+      const data = pool.allocate(batch.data.length)
+      data.set(batch.data)
+      return { ...batch, data }
+    })
+
+    test.each([1, 2, 3])('have the same verdicts with %i workers', async workers => {
+      const batches = [...batchesOf(mixedTrace(12, 40_000), 20_000), ...batchesOf(helpedTrace(5, 2000), 100)]
+      expect(await differences(batches, { workers, helpers: POOL_HELPERS }, pool => moved(pool, batches))).toEqual([])
+    })
+
+    test('where memory cannot be shared, too', async () => {
+      vi.stubGlobal('SharedArrayBuffer', undefined)
+      const batches = batchesOf(mixedTrace(13, 2000), 300)
+      expect(await differences(batches, { workers: 2 }, pool => moved(pool, batches))).toEqual([])
+    })
+
+    test('packets are not copied', async () => {
+      const pool = localPool({ workers: 2 })
+      const memory = pool.allocate(packet.length)
+      memory.set(packet)
+      const batch = { ...packetBatch([{ data: packet, time: START, linkType: 101 }]), data: memory }
+      const answer = pool.trackBatch(batch)
+      memory[0] = 0 // it was to stay as it was
+      expect(STATES[(await answer).state[0]]).toBe(null)
+      pool.close()
+    })
+
+    test.each([-1, 0.5, 2 ** 33, NaN])('there are no %s bytes of it', async bytes => {
+      const pool = localPool({ workers: 1 })
+      expect(() => pool.allocate(bytes)).toThrow(expect.objectContaining({ code: 'invalid-argument' }))
+      pool.close()
+      expect(() => pool.allocate(1)).toThrow(expect.objectContaining({ code: 'closed' }))
+    })
   })
 
   test('time that passes in packets of one worker passes in all', async () => {
