@@ -80,6 +80,16 @@ export function packetBatch(packets: Iterable<Packet>): PacketBatch {
   return batch
 }
 
+/** Rows `from` to `to` of a batch, as views. */
+export function slice(batch: PacketBatch, from: number, to: number): PacketBatch {
+  const { data, offset, length, originalLength, seconds, nanoseconds, linkType } = batch
+  return {
+    count: to - from, data, offset: offset.subarray(from, to), length: length.subarray(from, to),
+    originalLength: originalLength.subarray(from, to), seconds: seconds.subarray(from, to),
+    nanoseconds: nanoseconds.subarray(from, to), linkType: linkType.subarray(from, to),
+  }
+}
+
 function checkPacket(packet: Packet): void {
   if (typeof packet !== 'object' || packet === null) throw invalid('a packet of a batch must be an object')
   const { data, time = 0n, linkType = LINK_TYPES.raw, originalLength = 0 } = packet
