@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
-import { constants, deflateRawSync, gzipSync } from 'node:zlib'
+import { constants, deflateRawSync, gunzipSync, gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { crc32 } from '../../src/crc32.js'
@@ -689,21 +689,22 @@ describe('gzip', () => {
 
   it('damaged anywhere gives the same packets however it is split, and an error', async () => {
     const many = Array.from({ length: 300 }, (_, i) => testPacket(i * 7, 40 + (i % 60), T + BigInt(i) * 1_000_003_000n))
-    const file = gzipSync(pcap(many))
+    const plain = pcap(many)
+    const file = gzipSync(plain)
     await fc.assert(fc.asyncProperty(fc.integer({ min: 10, max: file.length - 1 }), fc.integer({ min: 1, max: 255 }),
       fc.integer({ min: 1, max: 5000 }), async (at, flip, size) => {
         const bytes = concat(file)
         bytes[at] ^= flip
         const whole = await read(bytes)
-        // The last byte of compressed data has bits that stand for nothing.
-        if (whole.error === null) expect([at, whole.packets]).toEqual([file.length - 9, many])
+        // Some bits stand for nothing, or for another copy of the same bytes: what comes out is the same then.
+        if (whole.error === null) expect([whole.packets, concat(gunzipSync(bytes))]).toEqual([many, concat(plain)])
         // Where the damage is in the first bytes that come out, it may be no capture any more.
         else if (whole.packets.length === 0) expect(whole.error).toBeInstanceOf(ConntrackError)
         else expect((whole.error as ConntrackError).code).toBe('capture-damaged')
         const inSteps = await read(inOneBuffer(bytes, size))
         expect(inSteps.packets).toEqual(whole.packets)
         expect(said(inSteps.error)).toEqual(said(whole.error))
-      }), { numRuns: 150 })
+      }), { numRuns: 150, examples: [[1212, 218, 1]] })
   })
 
   it('gives everything before damaged data', async () => {
