@@ -234,6 +234,7 @@ export class Firewall implements PacketHooks, Disposable {
 
   /** By the device that it left by. */
   #comeIn(): void {
+    this.#packet.cameBack = true
     this.#packet.inInterface = 'lo'
     this.#packet.outInterface = ''
   }

@@ -157,10 +157,14 @@ export function walk(table: string, start: LiveChain, packet: RulePacket, watche
     }
     const rule = chain.rules[at++]
     const fits = watcher === null ? ruleFits(rule, packet) : watchedFits(rule, packet, watcher)
+    if (fits) {
+      rule.packets++
+      rule.bytes += packet.length
+      rule.act?.(packet)
+    }
+    // Where the negation of a match holds for a broken packet, Linux goes as far as the rule's target.
     if (packet.broken) return { outcome: 'DROP', rule: null, chain, table, broken: true }
     if (!fits) continue
-    rule.packets++
-    rule.bytes += packet.length
     if (rule.jump !== null) {
       if (!rule.goto) back.push({ chain, next: at })
       chain = rule.jump
@@ -168,7 +172,6 @@ export function walk(table: string, start: LiveChain, packet: RulePacket, watche
       watcher?.chain(table, chain)
       continue
     }
-    rule.act?.(packet)
     const { outcome } = rule
     if (outcome === 'RETURN') at = chain.rules.length
     else if (outcome !== 'CONTINUE') return { outcome, rule, chain, table, broken: false }

@@ -1,11 +1,13 @@
 /** A packet as rules see it. Bytes that are asked for are there, or it is said whether the packet or the capture lacks them. */
 import type { HookConnection, HookPacket } from '../hooks.js'
-import type { State } from '../names.js'
+import { TICK_NS } from './clock.js'
+import { STATUS_BITS, type State } from '../names.js'
 
 /** Where on its way a packet is. */
 export const HOOKS = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'] as const
 export type Hook = (typeof HOOKS)[number]
 
+const TEMPLATE = 1 << STATUS_BITS.indexOf('TEMPLATE')
 const ETHERNET = 1
 const LINUX_COOKED = 113
 const NEXT_ROUTING = 43
@@ -55,7 +57,11 @@ export class RulePacket {
   /** A match asked for bytes that the capture does not have. */
   unseen = false
 
-  isOpen: HookPacket['isOpen'] = () => false
+  /** It has left over `lo` and comes in again: a new connection was confirmed in between. */
+  cameBack = false
+  find: HookPacket['find'] = () => null
+  statusAt: HookPacket['statusAt'] = () => 0
+  isClosing: HookPacket['isClosing'] = () => false
 
   /** Starts a packet. */
   set(packet: HookPacket): void {
@@ -67,13 +73,16 @@ export class RulePacket {
     this.linkType = packet.linkType
     this.time = packet.time
     this.family = packet.family
-    this.isOpen = packet.isOpen
+    this.find = packet.find
+    this.statusAt = packet.statusAt
+    this.isClosing = packet.isClosing
     this.fragmentOffset = 0
     this.mark = 0
     this.state = null
     this.connection = null
     this.template = null
     this.forwarded = false
+    this.cameBack = false
     this.broken = false
     this.unseen = false
     if (packet.family === 4) this.#readIpv4()
@@ -88,9 +97,10 @@ export class RulePacket {
   #readIpv6(): void {
     let next = this.data[this.network + 6]
     let at = this.network + 40
-    const end = Math.min(this.end, this.network + this.length)
+    const end = Math.min(this.end, this.wireEnd)
+    // Linux steps over a header of which it has read the first bytes, though the others are not there.
     while (EXTENSIONS.includes(next) || next === NEXT_AH || next === NEXT_FRAGMENT) {
-      if (at + 8 > end) {
+      if (at + (next === NEXT_FRAGMENT ? 4 : 2) > end) {
         next = -1
         break
       }
@@ -102,6 +112,16 @@ export class RulePacket {
     }
     this.protocol = next
     this.transport = at
+  }
+
+  /** Its connection, where that is more than a template. */
+  get tracked(): HookConnection | null {
+    return this.connection === null || this.connection.status & TEMPLATE ? null : this.connection
+  }
+
+  /** Linux's clock tick that it comes in. */
+  get tick(): bigint {
+    return this.time / TICK_NS
   }
 
   u8(at: number): number {
@@ -116,6 +136,11 @@ export class RulePacket {
   word(at: number): number {
     const { data } = this
     return data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+  }
+
+  /** Behind its last byte on the wire. `length` is without the fragment header of an only fragment, which Linux takes out. */
+  get wireEnd(): number {
+    return this.network + (this.family === 4 ? this.length : Math.max(this.length, 40 + this.u16(this.network + 4)))
   }
 
   /** Where its source address is; the destination follows. */
@@ -135,7 +160,7 @@ export class RulePacket {
   hasTransport(bytes: number): boolean {
     if (this.fragmentOffset !== 0) return false
     if (this.transport + bytes <= this.end) return true
-    if (this.transport + bytes > this.network + this.length) this.broken = true
+    if (this.transport + bytes > this.wireEnd) this.broken = true
     else this.unseen = true
     return false
   }

@@ -9,6 +9,7 @@
 import { parseArgs } from 'node:util'
 import { createFirewall, parseRules } from 'conntrack-wasm/rules'
 import { PacketGenerator } from '../support/generator.js'
+import { minimise } from '../support/reduce.js'
 import { Random } from '../support/random.js'
 import { randomRuleset } from '../support/rules-generator.js'
 import { askLab, compareCounters, ourCounters, savedCounters, whatLabMisses, type LabAnswer, type LabCase } from '../support/rules-lab.js'
@@ -24,7 +25,7 @@ const START = 1_700_000_000_000_000_000n
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' }, rulesets: { type: 'string', default: '100' }, packets: { type: 'string', default: '200' },
-    tool: { type: 'string', default: 'legacy' }, only: { type: 'string' }, without: { type: 'string' }, show: { type: 'boolean' },
+    tool: { type: 'string', default: 'legacy' }, only: { type: 'string' }, without: { type: 'string' }, show: { type: "boolean" }, explain: { type: "boolean" },
   },
 })
 
@@ -43,12 +44,12 @@ function make(number: number): Fuzzed {
   const bytes = randomPackets(random, family, local.length > 0)
   const interfaces = Object.fromEntries(Object.entries(INTERFACES).map(([name, prefixes]) =>
     [name, prefixes.filter(prefix => prefix.includes(':') === (family === 6) && !(local.length > 0 && prefix.startsWith('10.0.0.3')))]))
+  const ticking = /limit/.test(rules)
   const packets = bytes.map((packet, i) => ({
     bytes: Buffer.from(packet).toString('hex'), way: wayOf(packet, local.length > 0), in: comesBy(packet), at: i,
+    ...(ticking ? { ticks: random.pick([0, 0, 0, 1, 1, 2]) } : {}),
   }))
-  // What is over is forgotten by connlimit no more than once a tick.
-  const tick = rules.includes('connlimit')
-  return { number, bytes, given: { tool: values.tool as 'legacy' | 'nft', family, rules, interfaces, local, packets, tick } }
+  return { number, bytes, given: { tool: values.tool as 'legacy' | 'nft', family, rules, interfaces, local, packets } }
 }
 
 function wayOf(packet: Uint8Array, someLocal: boolean): string {
@@ -94,41 +95,51 @@ function cut(random: Random, packet: Uint8Array): Uint8Array {
   return shorter
 }
 
-/** Our counters after each packet, or after all. */
-function judge({ given, bytes }: Fuzzed, times: readonly number[], each: boolean): Map<string, string>[] {
+function judge({ given, bytes }: Fuzzed, times: readonly number[]): Map<string, string> {
   const { family, local, interfaces } = given
   const firewall = createFirewall(parseRules(given.rules, { family }), { local, interfaces, tracker: { hashSeed: 1 } })
-  const seen = bytes.flatMap((packet, i) => {
-    firewall.judge(packet, { time: START + BigInt(times[i]) })
-    return each || i === bytes.length - 1 ? [ourCounters(firewall, family)] : []
-  })
+  bytes.forEach((packet, i) => { firewall.judge(packet, { time: START + BigInt(times[i]) }) })
+  const counters = ourCounters(firewall, family)
   firewall.close()
-  return seen
+  return counters
 }
 
-/** The first packet behind which the counters differ, and the rules that it is about. */
-function explain(fuzzed: Fuzzed): string {
-  const [answer] = askLab([{ ...fuzzed.given, each: true }])
-  const ours = judge(fuzzed, answer.times, true)
-  for (const [i, text] of answer.each!.entries()) {
-    const differences = compareCounters(savedCounters(text), ours[i])
-    if (differences.length === 0) continue
-    const hex = fuzzed.given.packets.slice(Math.max(0, i - 3), i + 1).map(({ bytes, way }) => `      ${way} ${bytes}`)
-    const rules = differences.flatMap(text => ruleOf(fuzzed.given.rules, text))
-    return [`    packet ${i + 1}:`, ...hex, ...differences.map(text => `    ${text}`), ...rules.map(text => `      ${text}`)].join('\n')
+/** The case with some of its packets and lines of its rules. */
+function part(fuzzed: Fuzzed, packets: readonly number[], lines: readonly string[]): Fuzzed {
+  const { bytes, given } = fuzzed
+  return {
+    ...fuzzed, bytes: packets.map(i => bytes[i]),
+    given: { ...given, packets: packets.map(i => given.packets[i]), rules: lines.join('\n') + '\n' },
   }
-  return '    does not occur when counters are read after each packet'
 }
 
-function ruleOf(rules: string, difference: string): string[] {
-  const [table, chain, number] = difference.split(/[ :]/)
-  const part = rules.slice(rules.indexOf(`*${table}`)).split('COMMIT')[0]
-  return number === '0' ? [] : [part.split('\n').filter(line => line.startsWith(`-A ${chain} `))[Number(number) - 1] ?? '']
+/** The fewest packets and rules that still differ. */
+async function reduce(fuzzed: Fuzzed): Promise<Fuzzed> {
+  const differs = (packets: readonly number[], lines: readonly string[]) => {
+    const shorter = part(fuzzed, packets, lines)
+    const [answer] = askLab([shorter.given])
+    return Promise.resolve(answer.refused === undefined && compare(shorter, answer).length > 0)
+  }
+  const lines = fuzzed.given.rules.trimEnd().split('\n')
+  const packets = await minimise(fuzzed.bytes.map((_, i) => i), some => differs(some, lines))
+  const isRule = (line: string) => line.startsWith('-A')
+  const rules = await minimise(lines.filter(isRule), some => differs(packets, lines.filter(line => !isRule(line) || some.includes(line))))
+  return part(fuzzed, packets, lines.filter(line => !isRule(line) || rules.includes(line)))
+}
+
+async function explain(fuzzed: Fuzzed): Promise<string> {
+  const least = await reduce(fuzzed)
+  const [answer] = askLab([least.given])
+  const lines = [
+    ...compare(least, answer), ...least.given.rules.trimEnd().split('\n').filter(line => !line.endsWith(' ACCEPT [0:0]')),
+    ...least.given.packets.map(({ bytes, way }, i) => `${answer.times[i] / 4_000_000} ${way} ${bytes}`),
+  ]
+  return lines.map(line => `    ${line}`).join('\n')
 }
 
 function compare(fuzzed: Fuzzed, answer: LabAnswer): string[] {
   if (answer.refused !== undefined) return [`refused: ${answer.refused}`]
-  return compareCounters(savedCounters(answer.saved), judge(fuzzed, answer.times, false)[0])
+  return compareCounters(savedCounters(answer.saved), judge(fuzzed, answer.times))
 }
 
 const missing = whatLabMisses()
@@ -148,7 +159,7 @@ for (let at = 0; at < numbers.length; at += CHUNK) {
     differing++
     console.log(`ruleset ${cases[i].number} (IPv${cases[i].given.family}): ${differences.length} counters differ`)
     if (values.show) console.log(cases[i].given.rules)
-    if (told++ < 6) console.log(answer.refused === undefined ? explain(cases[i]) : differences[0])
+    if (values.explain && told++ < 6) console.log(answer.refused === undefined ? await explain(cases[i]) : differences[0])
   }
 }
 console.log(`${numbers.length} rulesets of ${values.packets} packets: ${differing} differ`)
