@@ -8,7 +8,7 @@
  * Linux 6.18 show who looks, and how far:
  *
  * - A packet of an ASSURED connection looks through the whole list, once a clock tick, and adds nothing. Where nothing is
- *   left on the list, Linux drops it. Only a list that is new gets its tuple.
+ *   left on the list, Linux drops the packet. Only a list that is new gets its tuple.
  * - Other packets look from the oldest tuple on until they meet their own: what is behind it stays. A look that has struck
  *   off 65 tuples ends there. Who has not met the own tuple adds it at the end, once more if it is there.
  * - A packet that belongs to no confirmed connection does not look, and adds its tuple at once, where somebody has looked
@@ -68,9 +68,10 @@ function connlimitMatch(listing: string, mask: Uint8Array, side: Side, fits: (op
       let group = `${packet.connection?.zone ?? 0}`
       for (let i = 0; i < mask.length; i++) group += `.${packet.data[at + i] & mask[i]}`
       const list = lists.get(group)
-      if (list !== undefined) return fits(list.count(tuple, packet))
-      lists.set(group, new OpenList(tuple, packet))
-      return fits(1)
+      if (list === undefined) lists.set(group, new OpenList(tuple, packet))
+      const open = list?.count(tuple, packet) ?? 1
+      packet.broken = open === 0
+      return open > 0 && fits(open)
     }
   }
   return { name: 'connlimit', listing, prepare }
@@ -99,7 +100,6 @@ class OpenList {
     const status = tracked?.status ?? (place === null ? 0 : packet.statusAt(place))
     if (status & ASSURED) {
       if (tick > this.#tick) this.#strike(tuple, packet)
-      packet.broken = this.#tuples.length === 0
       return this.#tuples.length
     }
     const looks = status & CONFIRMED || packet.cameBack || tick > this.#tick || this.#tuples.length - this.#left >= UNSEEN_MOST
