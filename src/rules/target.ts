@@ -1,6 +1,6 @@
 /** Targets: what a rule does with a packet that fits (iptables-extensions(8)). */
 import { allHelpers } from '../helpers/index.js'
-import type { HookConnection } from '../hooks.js'
+import type { HookConnection, Zones } from '../hooks.js'
 import { protocolNumber } from '../match.js'
 import { STATUS_BITS } from '../names.js'
 import { plain, type ReadOption, type RuleContext } from './match.js'
@@ -227,12 +227,14 @@ class TemplateConnection implements HookConnection {
   readonly timeLeftNs = 0n
   readonly account = null
   readonly masterHelper = null
-  readonly key = ''
+  readonly isDying = false
   readonly zone: number
+  readonly zones: Zones
   mark = 0
 
-  constructor(readonly family: 4 | 6, { zone }: Template) {
+  constructor(readonly family: 4 | 6, { zone, zoneDirection }: Template) {
     this.zone = zone
+    this.zones = { original: zoneDirection === 'reply' ? 0 : zone, reply: zoneDirection === 'original' ? 0 : zone }
   }
 
   addressAt(): number {
