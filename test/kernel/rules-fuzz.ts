@@ -150,10 +150,11 @@ process.exitCode = unexplained > 0 ? 1 : 0
 async function report(fuzzed: Fuzzed, answer: LabAnswer): Promise<void> {
   const differences = compare(fuzzed, answer)
   if (differences.length === 0) return
-  const cause = causeOf(fuzzed, answer)
-  console.log(`ruleset ${fuzzed.number} (IPv${fuzzed.given.family}): ${differences.length} counters differ${cause === null ? '' : `; ${CAUSES[cause]}`}`)
+  console.log(`ruleset ${fuzzed.number} (IPv${fuzzed.given.family}): ${differences.length} counters differ`)
   for (const difference of differences.slice(0, 4)) console.log(`  ${difference}`)
   if (values.show) console.log(fuzzed.given.rules)
+  const cause = causeOf(fuzzed, answer)
+  console.log(`  ${cause === null ? 'no cause is known' : CAUSES[cause]}`)
   if (cause !== null) explained[cause]++
   else if (unexplained++ < TOLD && answer.refused === undefined) console.log(await explain(fuzzed))
 }
