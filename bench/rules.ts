@@ -8,8 +8,7 @@
  * address that it must not have), so that each is tested. `ESTABLISHED first` is what people run: the first rule
  * lets the packet pass.
  */
-import type { PacketBatch } from 'conntrack-wasm'
-import { createTracker } from 'conntrack-wasm'
+import { createTracker, packetBatch, type PacketBatch } from 'conntrack-wasm'
 import { createFirewall, parseRules, type Decision } from 'conntrack-wasm/rules'
 import { conversation, exchange, handshake } from 'conntrack-wasm/testing'
 import { parseArgs } from 'node:util'
@@ -21,8 +20,7 @@ const WARM_UP = 20
 const CONNECTIONS = 200
 /** Times that the packets are taken in a sample: a millisecond at least, which the clock of CPU time can tell. */
 const PASSES = 4
-const START_SECONDS = 1_700_000_000
-const RAW = 101
+const START = 1_700_000_000_000_000_000n
 
 type Kind = (i: number) => string
 
@@ -48,17 +46,8 @@ const talks = Array.from({ length: CONNECTIONS }, (_, i) => conversation(`client
 const opening = talks.flatMap(talk => handshake(talk)).map(({ bytes }) => bytes)
 const data = talks.flatMap(talk => exchange(talk, 'x'.repeat(100), 'y'.repeat(100))).map(({ bytes }) => bytes)
 
-function batchOf(packets: readonly Uint8Array[]): PacketBatch & { readonly seconds: Float64Array; readonly nanoseconds: Uint32Array } {
-  const count = packets.length
-  const length = Uint32Array.from(packets, bytes => bytes.length)
-  const offset = new Uint32Array(count)
-  for (let i = 1; i < count; i++) offset[i] = offset[i - 1] + length[i - 1]
-  const bytes = new Uint8Array(offset[count - 1] + length[count - 1])
-  packets.forEach((packet, i) => bytes.set(packet, offset[i]))
-  return {
-    count, data: bytes, offset, length, originalLength: length, seconds: new Float64Array(count).fill(START_SECONDS),
-    nanoseconds: new Uint32Array(count), linkType: new Uint16Array(count).fill(RAW),
-  }
+function batchOf(packets: readonly Uint8Array[]): PacketBatch {
+  return packetBatch(packets.map(data => ({ data, time: START })))
 }
 
 const batch = batchOf(data)
@@ -77,9 +66,9 @@ interface Contestant {
 let sum = 0
 
 function one(take: (bytes: Uint8Array, time: bigint) => { readonly packet: number }): Contestant['take'] {
-  for (const bytes of opening) take(bytes, BigInt(START_SECONDS) * 1_000_000_000n)
+  for (const bytes of opening) take(bytes, START)
   return round => {
-    const time = BigInt(START_SECONDS) * 1_000_000_000n + BigInt(round) * 1_000_000n
+    const time = START + BigInt(round) * 1_000_000n
     for (const bytes of data) sum += take(bytes, time).packet
   }
 }

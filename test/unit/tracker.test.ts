@@ -1,4 +1,5 @@
 /** The tracker as its users see it: options, misuse, table, clock, matches, checksums, events, batches, `explain`. */
+import { packet } from 'conntrack-wasm/testing'
 import { describe, expect, test } from 'vitest'
 import {
   ConntrackError, createTracker, packetBatch, REASONS, STATES, SYSCTLS, type Connection, type ConnectionEvent,
@@ -956,6 +957,14 @@ describe('packets of any size', () => {
       expect(tracker.track(bytes, { linkType, originalLength: 1500 }).reason).toMatch(/^(cut-short|not-ip)$/)
     }
     expect(tracker.statistics().entries).toBe(0)
+  })
+
+  test('an SCTP INIT whose tag was not captured is cut short, and one whose tag was is not', () => {
+    const { bytes } = packet('client:1 > server:2 sctp INIT')
+    const cut = (length: number) => make({ checksum: 'ignore' }).track(bytes.subarray(0, length), { originalLength: bytes.length })
+    const tagEnds = 20 + 12 + 8
+    expect(cut(tagEnds - 1)).toMatchObject({ state: null, reason: 'cut-short', connection: null })
+    expect(cut(tagEnds)).toMatchObject({ state: 'NEW', reason: null })
   })
 
   test('200 KB of anything: the IP packet at the start counts, what follows is padding', () => {
