@@ -49,7 +49,9 @@ function word(value: number): [number, number] {
 function transportOf(packet: RulePacket): readonly number[] | null {
   const { protocol, transport } = packet
   if (protocol < 0 || packet.fragmentOffset !== 0) return broken(packet)
-  if (ICMP.includes(protocol)) return packet.hasTransport(8) ? transportBytes(protocol, packet.u16(transport + 4), packet.u16(transport)) : null
+  if (ICMP.includes(protocol)) {
+    return packet.hasTransport(8) ? transportBytes(protocol, packet.u16(transport + 4), packet.u16(transport)) : null
+  }
   if (WITH_PORTS.includes(protocol)) {
     return packet.hasTransport(4) ? transportBytes(protocol, packet.u16(transport), packet.u16(transport + 2)) : null
   }
