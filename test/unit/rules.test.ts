@@ -115,6 +115,16 @@ describe('rules and tracker in the order of the kernel', () => {
     one.close()
     two.close()
   })
+
+  test('a packet that a match found broken counts at the rule that it fits, and is dropped all the same', () => {
+    const rule = '-p sctp -m sctp ! --chunk-types any DATA -m connlimit --connlimit-upto 9 -j ACCEPT'
+    const machine = createFirewall(parseRules(filter(rule)))
+    // Two bytes where a chunk's header has four.
+    const short = Buffer.from('4500002200000000408466560a0000010a000002' + '03e807d00000000000000000' + '0000', 'hex')
+    expect(machine.judge(short, { linkType: 'raw' })).toMatchObject({ action: 'DROP', by: 'malformed' })
+    expect(machine.counters().filter(({ rule }) => rule !== null)).toMatchObject([{ packets: 1, bytes: 34 }])
+    machine.close()
+  })
 })
 
 describe('connlimit counts what Linux 6.18 counts', () => {
