@@ -192,7 +192,8 @@ function copyMark(copy: 'save' | 'restore', nfmask: number, ctmask: number): Tar
   return { name: 'CONNMARK', listing: `CONNMARK ${copy}${masks}`, outcome: 'CONTINUE', act }
 }
 
-const TEMPLATE_STATUS = 1 << STATUS_BITS.indexOf('TEMPLATE')
+/** Linux has templates confirmed from the start: `--ctstatus CONFIRMED` holds behind `CT`. */
+const TEMPLATE_STATUS = 1 << STATUS_BITS.indexOf('TEMPLATE') | 1 << STATUS_BITS.indexOf('CONFIRMED')
 
 const NO_TEMPLATE: Template = {
   notrack: false, zone: 0, zoneOfMark: false, zoneDirection: 'both', helper: null, timeout: null,

@@ -116,6 +116,13 @@ describe('rules and tracker in the order of the kernel', () => {
     two.close()
   })
 
+  test('behind CT, rules of the raw table see a connection that is new, and confirmed', () => {
+    const rules = ['-j CT --zone 1', '-m conntrack --ctstate NEW', '-m conntrack --ctstatus CONFIRMED', '-m conntrack --ctstatus ASSURED']
+    const machine = firewall(`*raw\n${rules.map(rule => `-A PREROUTING ${rule}\n`).join('')}COMMIT\n`)
+    machine.send(packets('client:1 > server:2 udp'))
+    expect(machine.firewall.counters().filter(({ rule }) => rule !== null).map(({ packets: n }) => n)).toEqual([1, 1, 1, 0])
+  })
+
   test('a packet that a match found broken counts at the rule that it fits, and is dropped all the same', () => {
     const rule = '-p sctp -m sctp ! --chunk-types any DATA -m connlimit --connlimit-upto 9 -j ACCEPT'
     const machine = createFirewall(parseRules(filter(rule)))
