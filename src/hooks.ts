@@ -17,8 +17,34 @@ export interface HookPacket {
   /** When it came, nanoseconds since 1970. */
   timeOf: () => bigint
   family: 4 | 6
-  /** A connection with this key is in that slot: confirmed, alive and, of TCP, not closing. */
-  isOpen: (slot: number, key: string) => boolean
+  /** Where the table has the connection that a tuple belongs to, in either direction; `null` where it has none. */
+  find: (tuple: Tuple) => Place | null
+  /** Status bits of the connection there, 0 where the table has it no longer. */
+  statusAt: (place: Place) => number
+  /** The connection there is one of TCP in TIME_WAIT or CLOSE. */
+  isClosing: (place: Place) => boolean
+}
+
+/** One direction of a connection. */
+export interface Tuple {
+  readonly family: 4 | 6
+  readonly protocol: number
+  /** The zone to look for it in as a connection's original direction, and as its reply. */
+  readonly zones: Zones
+  /** Source and destination, then the first eight bytes of a transport header. */
+  readonly headers: Uint8Array
+}
+
+/** The zone of each direction. */
+export interface Zones {
+  readonly original: number
+  readonly reply: number
+}
+
+/** A connection by where the table has it. */
+export interface Place {
+  readonly slot: number
+  readonly id: number
 }
 
 /** What the raw table gives a packet, and its connection if it opens one. */
@@ -45,6 +71,8 @@ export interface HookConnection {
   readonly protocol: number
   readonly family: 4 | 6
   readonly zone: number
+  /** By direction: 0 in the one that `zone` does not apply to. */
+  readonly zones: Zones
   readonly mark: number
   /** Where in the packet's `data` an address of a tuple is: 4 or 16 bytes. */
   addressAt(direction: 'original' | 'reply', side: 'src' | 'dst'): number
@@ -58,8 +86,8 @@ export interface HookConnection {
   readonly masterHelper: string | null
   /** Sets the connection's mark, told with the packet. */
   setMark(mark: number): void
-  /** What the table knows it by: two connections that have it are the same or one after the other. */
-  readonly key: string
+  /** The packet ends it: Linux has taken it out of the table before rules see the packet. */
+  readonly isDying: boolean
 }
 
 /** Decide about packets; both are called once for each that gets there. They must not call the tracker. */

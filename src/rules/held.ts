@@ -2,17 +2,24 @@
  * One packet among rules: read, shown to the raw table, tracked, shown to the other tables while its connection is held, and
  * let go. In: a core from within, the packet, the hooks. The main entry does without this.
  *
- * It makes no objects for packets: the packet and its connection are the same two for all.
+ * It makes no objects for packets: the packet and its connection are the same two for all. Only looks into the table, which
+ * `connlimit` asks for, do.
  */
 import { answerType, ATTACHED_ACCOUNT, ENTRY_SIZE, HELPED_SIZE, ZONE_DIRECTIONS, type CoreInside } from '../border.js'
-import type { Assignment, HookConnection, HookPacket, PacketHooks } from '../hooks.js'
-import { STATUS_BITS, TCP_STATES, VERDICT_DROPPED } from '../names.js'
+import type { Assignment, HookConnection, HookPacket, PacketHooks, Tuple, Zones } from '../hooks.js'
+import { STATES, STATUS_BITS, TCP_STATES, VERDICT_DROPPED } from '../names.js'
 import type { Classify, ClassifyRow } from '../tracker.js'
 
 const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
 const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
+const SEEN_REPLY = 1 << STATUS_BITS.indexOf('SEEN_REPLY')
+const ESTABLISHED = STATES.indexOf('ESTABLISHED')
 const TCP = 6
+const GRE = 47
 const CLOSING_STATES: readonly number[] = [TCP_STATES.indexOf('TIME_WAIT'), TCP_STATES.indexOf('CLOSE')]
+
+/** What rules may ask the table. */
+type Table = Pick<HookPacket, 'find' | 'statusAt' | 'isClosing'>
 
 /** Classifies packets with rules around them, for `Tracker.trackInSteps` and `trackBatchInSteps`. */
 export interface Among {
@@ -46,7 +53,7 @@ class Steps {
     this.#read = new Uint32Array(inside.bytes.buffer, inside.regions.extras, 4)
     const { packet } = hooks
     packet.data = inside.bytes
-    packet.isOpen = openIn(inside)
+    Object.assign(packet, tableOf(inside))
     packet.timeOf = () => this.#row < 0 ? this.#time : timeOfRow(inside.columns, this.#row)
   }
 
@@ -109,12 +116,55 @@ function timeOfRow({ seconds, nanoseconds }: CoreInside['columns'], row: number)
   return BigInt(second > -most ? Math.min(second, most) : -most) * 1_000_000_000n + BigInt(nanoseconds[row])
 }
 
-function openIn({ view, regions, core }: CoreInside): HookPacket['isOpen'] {
-  return (slot, key) => {
-    const at = regions.entries + slot * ENTRY_SIZE
-    const isThere = (view.getUint16(at + 48, true) & CONFIRMED) !== 0
-      && view.getBigInt64(at + 40, true) > core.now && keyText(view, at) === key
-    return isThere && !(view.getUint8(at + 36) === TCP && CLOSING_STATES.includes(view.getUint8(at + 50)))
+/** What a tuple is looked up with: addresses and ports where a packet has them. */
+const TUPLE_HEADERS = 48
+
+/** Looks into the table while a packet is held. What the look leaves in the packet's own key nobody reads any more. */
+function lookIn(inside: CoreInside): HookPacket['find'] {
+  const { bytes, regions, core } = inside
+  return tuple => {
+    const { original, reply } = tuple.zones
+    const packet = bytes.slice(regions.input, regions.input + TUPLE_HEADERS)
+    let slot = slotIn(inside, tuple, original)
+    if (original !== reply && (slot === 0 || !isOriginal(inside, slot, tuple))) {
+      slot = slotIn(inside, tuple, reply)
+      if (slot !== 0 && isOriginal(inside, slot, tuple)) slot = 0
+    }
+    bytes.set(packet, regions.input)
+    return slot === 0 ? null : { slot, id: core.idIn(slot) }
+  }
+}
+
+function slotIn({ core }: CoreInside, { family, protocol, headers }: Tuple, zone: number): number {
+  const width = family === 4 ? 4 : 16
+  return core.slotOfTuple(
+    family, protocol, headers.subarray(0, width), headers.subarray(width, 2 * width), headers.subarray(2 * width), zone)
+}
+
+/** The tuple is that of the connection's original direction: it comes from who sent the first packet. */
+function isOriginal({ view, regions }: CoreInside, slot: number, { family, protocol, headers }: Tuple): boolean {
+  const at = regions.entries + slot * ENTRY_SIZE
+  const width = family === 4 ? 4 : 16
+  const [from, transport] = [at + view.getUint8(at + 51) * 16 + 16 - width, 2 * width]
+  if (protocol === 1 || protocol === 58) return headers[transport] === view.getUint8(at + 34)
+  const port = view.getUint16(at + 32 + view.getUint8(at + 51) * 2, true)
+  if (protocol !== GRE && port !== (headers[transport] << 8 | headers[transport + 1])) return false
+  for (let i = 0; i < width; i++) if (view.getUint8(from + i) !== headers[i]) return false
+  return true
+}
+
+function tableOf(inside: CoreInside): Table {
+  const { view, regions, core } = inside
+  const entry = (slot: number) => regions.entries + slot * ENTRY_SIZE
+  return {
+    find: lookIn(inside),
+    statusAt: ({ slot, id }) => {
+      const at = entry(slot)
+      const status = view.getUint16(at + 48, true)
+      const isThere = (status & CONFIRMED) !== 0 && view.getUint32(at + 52, true) === id && view.getBigInt64(at + 40, true) > core.now
+      return isThere ? status : 0
+    },
+    isClosing: ({ slot }) => view.getUint8(entry(slot) + 36) === TCP && CLOSING_STATES.includes(view.getUint8(entry(slot) + 50)),
   }
 }
 
@@ -169,6 +219,11 @@ class HeldConnection implements HookConnection {
     return this.#core.zoneOf(this.slot)
   }
 
+  get zones(): Zones {
+    const [directions, zone] = [this.#view.getUint8(this.#at + 75), this.zone]
+    return { original: directions & ZONE_DIRECTIONS.original ? zone : 0, reply: directions & ZONE_DIRECTIONS.reply ? zone : 0 }
+  }
+
   get mark(): number {
     return this.#view.getUint32(this.#at + 76, true)
   }
@@ -215,14 +270,9 @@ class HeldConnection implements HookConnection {
     return this.#core.helperNames[helper - 1]?.name ?? null
   }
 
-  get key(): string {
-    return keyText(this.#view, this.#at)
+  /** Every reply but the reset that ends a connection without one is noted before rules see it. */
+  get isDying(): boolean {
+    const isReply = this.direction === 'reply' && this.#exports.handedFlags() >> 8 === ESTABLISHED
+    return isReply && !(this.status & SEEN_REPLY)
   }
-}
-
-/** The 40 bytes of an entry's key and who sent the first packet, as text. */
-function keyText(view: DataView, at: number): string {
-  let text = String(view.getUint8(at + 51))
-  for (let i = 0; i < 40; i += 4) text += ',' + view.getUint32(at + i, true).toString(36)
-  return text
 }

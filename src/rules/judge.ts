@@ -142,6 +142,7 @@ export class Judge implements PacketHooks {
     const { packet } = this
     const walker = this.#walker
     const { table } = step
+    packet.cameBack = step.comesBack
     packet.inInterface = step.comesBack ? 'lo' : step.hasIn ? this.#nameOf('in') : ''
     packet.outInterface = step.hasOut && !step.comesBack ? this.#nameOf('out') : ''
     walker.walk(rules, table, step.chain, packet, this.#info.watcher ?? null)

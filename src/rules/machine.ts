@@ -228,7 +228,7 @@ export class Walker {
     let chain = start
     for (;;) {
       place = watcher === null ? firstFit(ruleset, place, chain.to, packet) : watchedFit(rules, place, chain.to, packet, watcher)
-      if (packet.broken) return this.#end('DROP', null, chain, true)
+      if (place === BROKEN) return this.#end('DROP', null, chain, true)
       if (place === chain.to) {
         if (this.#depth === 0) return this.#byPolicy(start, packet, watcher)
         this.#depth--
@@ -239,6 +239,9 @@ export class Walker {
       const rule = rules[place++]
       rule.packets++
       rule.bytes += packet.length
+      rule.act?.(packet)
+      // Where the negation of a match holds for a broken packet, Linux goes as far as the rule's target.
+      if (packet.broken) return this.#end('DROP', null, chain, true)
       const { jump, outcome } = rule
       if (jump !== null) {
         if (!rule.goto) {
@@ -251,7 +254,6 @@ export class Walker {
         watcher?.chain(table, jump)
         continue
       }
-      rule.act?.(packet)
       if (outcome === 'RETURN') place = chain.to
       else if (outcome !== 'CONTINUE') return this.#end(outcome, rule, chain, false)
     }
@@ -272,7 +274,10 @@ export class Walker {
   }
 }
 
-/** The first rule from `from` on that the packet fits, or that finds it broken; `to` where there is none before it. */
+/** A rule that the packet does not fit has found it broken. */
+const BROKEN = -1
+
+/** The first rule from `from` on that the packet fits, or `BROKEN`; `to` where there is none before it. */
 function firstFit({ fits, sieve }: LiveRuleset, from: number, to: number, packet: RulePacket): number {
   for (let word = from >> 5; word << 5 < to; word++) {
     let bits = sieve.rules(word)
@@ -280,7 +285,8 @@ function firstFit({ fits, sieve }: LiveRuleset, from: number, to: number, packet
     for (; bits !== 0; bits &= bits - 1) {
       const place = (word << 5) + 31 - Math.clz32(bits & -bits)
       if (place >= to) return to
-      if (fits[place](packet) || packet.broken) return place
+      if (fits[place](packet)) return place
+      if (packet.broken) return BROKEN
     }
   }
   return to
@@ -296,7 +302,8 @@ function watchedFit(rules: readonly LiveRule[], from: number, to: number, packet
       return held
     })
     watcher.rule(rules[place], met, fits)
-    if (fits || packet.broken) return place
+    if (fits) return place
+    if (packet.broken) return BROKEN
   }
   return to
 }

@@ -1,11 +1,13 @@
 /** A packet as rules see it. Bytes that are asked for are there, or it is said whether the packet or the capture lacks them. */
 import type { HookConnection, HookPacket } from '../hooks.js'
-import { STATES, type State } from '../names.js'
+import { STATES, STATUS_BITS, type State } from '../names.js'
+import { TICK_NS } from './clock.js'
 
 /** Where on its way a packet is. */
 export const HOOKS = ['PREROUTING', 'INPUT', 'FORWARD', 'OUTPUT', 'POSTROUTING'] as const
 export type Hook = (typeof HOOKS)[number]
 
+const TEMPLATE = 1 << STATUS_BITS.indexOf('TEMPLATE')
 const ETHERNET = 1
 const LINUX_COOKED = 113
 const NEXT_ROUTING = 43
@@ -49,7 +51,9 @@ export class RulePacket implements HookPacket {
   linkType = 0
   family: 4 | 6 = 4
   timeOf: HookPacket['timeOf'] = () => 0n
-  isOpen: HookPacket['isOpen'] = () => false
+  find: HookPacket['find'] = () => null
+  statusAt: HookPacket['statusAt'] = () => 0
+  isClosing: HookPacket['isClosing'] = () => false
   /** The protocol behind extension headers, -1 where they do not say. */
   protocol = -1
   /** First byte of the transport header. */
@@ -67,6 +71,8 @@ export class RulePacket implements HookPacket {
   template: Template | null = null
   /** It was forwarded: routing has taken one from its TTL. */
   forwarded = false
+  /** It has left over `lo` and comes in again: a new connection was confirmed in between. */
+  cameBack = false
   /** A match found it too short to be what it says: it is dropped whatever rules say. */
   broken = false
   /** A match asked for bytes that the capture does not have. */
@@ -96,9 +102,10 @@ export class RulePacket implements HookPacket {
   #readIpv6(): void {
     let next = this.data[this.network + 6]
     let at = this.network + 40
-    const end = Math.min(this.end, this.network + this.length)
+    const end = Math.min(this.end, this.wireEnd)
+    // Linux steps over a header of which it has read the first bytes, though the others are not there.
     while (EXTENSIONS.includes(next) || next === NEXT_AH || next === NEXT_FRAGMENT) {
-      if (at + 8 > end) {
+      if (at + (next === NEXT_FRAGMENT ? 4 : 2) > end) {
         next = -1
         break
       }
@@ -116,6 +123,16 @@ export class RulePacket implements HookPacket {
     return this.timeOf()
   }
 
+  /** Its connection, where that is more than a template. */
+  get tracked(): HookConnection | null {
+    return this.connection === null || this.connection.status & TEMPLATE ? null : this.connection
+  }
+
+  /** Linux's clock tick that it comes in. */
+  get tick(): bigint {
+    return this.time / TICK_NS
+  }
+
   u8(at: number): number {
     return this.data[at]
   }
@@ -128,6 +145,11 @@ export class RulePacket implements HookPacket {
   word(at: number): number {
     const { data } = this
     return data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+  }
+
+  /** Behind its last byte on the wire. `length` is without the fragment header of an only fragment, which Linux takes out. */
+  get wireEnd(): number {
+    return this.network + (this.family === 4 ? this.length : Math.max(this.length, 40 + this.u16(this.network + 4)))
   }
 
   /** Where its source address is; the destination follows. */
@@ -147,7 +169,7 @@ export class RulePacket implements HookPacket {
   hasTransport(bytes: number): boolean {
     if (this.fragmentOffset !== 0) return false
     if (this.transport + bytes <= this.end) return true
-    if (this.transport + bytes > this.network + this.length) this.broken = true
+    if (this.transport + bytes > this.wireEnd) this.broken = true
     else this.unseen = true
     return false
   }

@@ -1,6 +1,6 @@
 /** Targets: what a rule does with a packet that fits (iptables-extensions(8)). */
 import { allHelpers } from '../helpers/index.js'
-import type { HookConnection } from '../hooks.js'
+import type { HookConnection, Zones } from '../hooks.js'
 import { protocolNumber } from '../match.js'
 import { STATUS_BITS } from '../names.js'
 import { plain, type ReadOption, type RuleContext } from './match.js'
@@ -192,7 +192,8 @@ function copyMark(copy: 'save' | 'restore', nfmask: number, ctmask: number): Tar
   return { name: 'CONNMARK', listing: `CONNMARK ${copy}${masks}`, outcome: 'CONTINUE', act }
 }
 
-const TEMPLATE_STATUS = 1 << STATUS_BITS.indexOf('TEMPLATE')
+/** Linux has templates confirmed from the start: `--ctstatus CONFIRMED` holds behind `CT`. */
+const TEMPLATE_STATUS = 1 << STATUS_BITS.indexOf('TEMPLATE') | 1 << STATUS_BITS.indexOf('CONFIRMED')
 
 const NO_TEMPLATE: Template = {
   notrack: false, zone: 0, zoneOfMark: false, zoneDirection: 'both', helper: null, timeout: null,
@@ -227,12 +228,14 @@ class TemplateConnection implements HookConnection {
   readonly timeLeftNs = 0n
   readonly account = null
   readonly masterHelper = null
-  readonly key = ''
+  readonly isDying = false
   readonly zone: number
+  readonly zones: Zones
   mark = 0
 
-  constructor(readonly family: 4 | 6, { zone }: Template) {
+  constructor(readonly family: 4 | 6, { zone, zoneDirection }: Template) {
     this.zone = zone
+    this.zones = { original: zoneDirection === 'reply' ? 0 : zone, reply: zoneDirection === 'original' ? 0 : zone }
   }
 
   addressAt(): number {

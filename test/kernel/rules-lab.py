@@ -4,10 +4,14 @@
 One JSON object a line on standard input, one a line on standard output:
 
     in   {"tool": "legacy" | "nft", "family": 4 | 6, "rules": text, "interfaces": {name: [prefix]}, "local": [address],
-          "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns}],
-          "pace": bool, "tick": bool, "each": bool, "list": bool, "sysctl": {name: value}}
-    out  {"saved": text of iptables-save -c, "times": [ns], "each": [text after each packet], "lists": {table: text}}
+          "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns,
+          "ticks": number}], "pace": bool, "list": bool, "sysctl": {name: value}}
+    out  {"saved": text of iptables-save -c, "times": [ns], "torn": bool, "lists": {table: text}}
          or {"refused": what iptables-restore said}
+
+Linux's clock ticks every few milliseconds. A packet is sent so many ticks after the one before it at least, early in a
+tick, and its time tells the tick: ticks are 4 ms long there, whatever they are here. "torn": a tick ended while a packet
+was on its way, so that nobody knows which one rules saw.
 
 Each case has a network namespace of its own, which has no link to anywhere. Packets come in by TUN devices (TAP where
 they have Ethernet headers) or leave by raw sockets; whatever else the namespace itself would send is dropped before any
@@ -104,8 +108,40 @@ class Lab:
         return run(self.command + "-save", "-c").stdout
 
 
-def jiffy():
-    return time.clock_gettime_ns(6)                                # CLOCK_MONOTONIC_COARSE
+CLOCK_MONOTONIC_COARSE = 6                                         # what the time was in the last tick
+TOLD_TICK = 4_000_000
+
+
+class Ticks:
+    """The coarse clock goes on with each tick; how far it is behind the fine one says nothing, so ticks are watched for."""
+    def __init__(self):
+        self.length = time.clock_getres(CLOCK_MONOTONIC_COARSE)
+        self.first = self.current = self.seen = 0
+        self.watch()
+        self.first = self.current
+
+    def coarse(self):
+        return time.clock_gettime_ns(CLOCK_MONOTONIC_COARSE)
+
+    def watch(self):
+        before = self.coarse()
+        while self.coarse() == before:
+            pass
+        self.current, self.seen = self.coarse(), time.monotonic()
+
+    def wait(self, count):
+        """So many ticks, and for the next one unless this has just begun."""
+        while count > 0 or self.is_torn() or time.monotonic() - self.seen > self.length / 2:
+            time.sleep(max(0, self.seen + self.length * 0.9 - time.monotonic()))
+            self.watch()
+            count -= 1
+
+    def is_torn(self):
+        return self.coarse() != self.current
+
+    def now(self):
+        gone = round((self.current - self.first) / 1e9 / self.length)
+        return gone * TOLD_TICK + min(int((time.monotonic() - self.seen) * 1e9), TOLD_TICK - 1)
 
 
 def answer(case):
@@ -113,24 +149,21 @@ def answer(case):
     done = run(lab.command + "-restore", text=case["rules"], check=False)
     if done.returncode:
         return {"refused": done.stderr.strip()}
-    times, each, start = [], [], time.monotonic_ns()
+    times, torn, ticks, start = [], False, Ticks(), time.monotonic_ns()
     first = case["packets"][0].get("at", 0) if case["packets"] else 0
     for packet in case["packets"]:
         if case.get("pace"):
             wait = packet.get("at", 0) - first - (time.monotonic_ns() - start)
             if wait > 0:
                 time.sleep(wait / 1e9)
-        if case.get("tick"):
-            now = jiffy()
-            while jiffy() == now:
-                pass
-        times.append(time.monotonic_ns() - start)
+        if "ticks" in packet:
+            ticks.wait(packet["ticks"])
+            times.append(ticks.now())
+        else:
+            times.append(time.monotonic_ns() - start)
         lab.send(packet)
-        if case.get("each"):
-            each.append(lab.saved())
-    out = {"saved": lab.saved(), "times": times}
-    if case.get("each"):
-        out["each"] = each
+        torn |= "ticks" in packet and ticks.is_torn()
+    out = {"saved": lab.saved(), "times": times, "torn": torn}
     if case.get("list"):
         tables = ("raw", "mangle", "filter")
         out["lists"] = {t: run(lab.command, "-t", t, "-L", "-v", "-n").stdout for t in tables}
@@ -145,6 +178,7 @@ def in_child(case):
         status = 0
         try:
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})    # connlimit asks on which processor an entry was made
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) # nobody comes between a packet and its tick
             os.close(reader)
             with os.fdopen(writer, "w") as out:
                 try:

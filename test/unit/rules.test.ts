@@ -115,6 +115,64 @@ describe('rules and tracker in the order of the kernel', () => {
     one.close()
     two.close()
   })
+
+  test('behind CT, rules of the raw table see a connection that is new, and confirmed', () => {
+    const rules = ['-j CT --zone 1', '-m conntrack --ctstate NEW', '-m conntrack --ctstatus CONFIRMED', '-m conntrack --ctstatus ASSURED']
+    const machine = firewall(`*raw\n${rules.map(rule => `-A PREROUTING ${rule}\n`).join('')}COMMIT\n`)
+    machine.send(packets('client:1 > server:2 udp'))
+    expect(machine.firewall.counters().filter(({ rule }) => rule !== null).map(({ packets: n }) => n)).toEqual([1, 1, 1, 0])
+  })
+
+  test('a packet that a match found broken counts at the rule that it fits, and is dropped all the same', () => {
+    const rule = '-p sctp -m sctp ! --chunk-types any DATA -m connlimit --connlimit-upto 9 -j ACCEPT'
+    const machine = createFirewall(parseRules(filter(rule)))
+    // Two bytes where a chunk's header has four.
+    const short = Buffer.from('4500002200000000408466560a0000010a000002' + '03e807d00000000000000000' + '0000', 'hex')
+    expect(machine.judge(short, { linkType: 'raw' })).toMatchObject({ action: 'DROP', by: 'malformed' })
+    expect(machine.counters().filter(({ rule }) => rule !== null)).toMatchObject([{ packets: 1, bytes: 34 }])
+    machine.close()
+  })
+})
+
+describe('connlimit counts what Linux 6.18 counts', () => {
+  const rules = [0, 1, 2, 3, 4].map(most => `-m connlimit --connlimit-above ${most} --connlimit-mask 0`)
+
+  /** How many connections each packet found open; `null` where it was dropped for there being none. */
+  function counts(...lines: string[]): (number | null)[] {
+    const machine = firewall(filter(...rules, '-j ACCEPT'))
+    const counted = () => machine.firewall.counters().filter(({ rule }) => rule !== null).map(({ packets: n }) => n)
+    return lines.map(line => {
+      const before = counted()
+      const [{ decision }] = machine.send(packets(`+8 ${line}`))
+      return decision.by === 'malformed' ? null : counted().slice(0, -1).filter((n, i) => n > before[i]).length
+    })
+  }
+
+  const syn = (port: number) => `client:${port} > server:80 tcp S seq=0`
+  const reset = (port: number) => `server:80 > client:${port} tcp RA ack=1`
+
+  test('a packet forgets what is over up to its own connection, and leaves what is behind it', () => {
+    expect(counts(syn(1), syn(2), reset(1), syn(2), syn(3))).toEqual([1, 2, 2, 2, 2])
+    expect(counts(syn(2), syn(1), 'server:80 > client:1 tcp RA ack=1', syn(3))).toEqual([1, 2, 2, 2])
+    expect(counts(syn(2), syn(1), syn(3), reset(1), syn(2), syn(2))).toEqual([1, 2, 3, 3, 3, 3])
+  })
+
+  test('of packets in one clock tick only the first forgets', () => {
+    const machine = firewall(filter('-m connlimit --connlimit-above 1 -j DROP', '-j ACCEPT'))
+    assertPasses(machine, packets(syn(1)))
+    assertPasses(machine, packets(reset(1)))
+    assertStopped(machine, packets(syn(1)), 3)
+  })
+
+  test('a packet of an ASSURED connection adds nothing, and is dropped where nothing is left', () => {
+    const machine = firewall(filter('-m length --length 45:200 -m connlimit --connlimit-above 9 --connlimit-mask 0', '-p udp -j DROP', '-j ACCEPT'))
+    const talk = conversation('client:1 > server:80')
+    assertPasses(machine, handshake(talk))
+    assertStopped(machine, packets('client:2 > server:81 udp len=30'), 4)
+    machine.wait(1)
+    const [{ decision }] = machine.send(exchange(talk, 'question', 'answer'))
+    expect(decision).toMatchObject({ action: 'DROP', by: 'malformed' })
+  })
 })
 
 describe('the kit for tests', () => {

@@ -1,12 +1,11 @@
 /** Matches of what the tracker knows of a packet: state, tuples, status, marks, counts (iptables-extensions(8)). */
 import type { HookConnection } from '../../hooks.js'
-import { STATUS_BITS } from '../../names.js'
-import { match, not, plain, type Holds, type Match, type MatchModule, type ReadOption } from '../match.js'
+import { match, not, plain, type Holds, type MatchModule, type ReadOption } from '../match.js'
 import { STATE_BITS, type RulePacket } from '../packet.js'
 import type { Trait } from '../sieve.js'
 import type { Arguments } from '../text.js'
 import {
-  bitNames, markText, prefixMask, rangeText, readBits, readMark, readNetwork, readNumber, readPorts, readProtocol, readRange, shown,
+  bitNames, markText, rangeText, readBits, readMark, readNetwork, readPorts, readProtocol, readRange, shown,
   type Masked, type Network, type Range,
 } from '../values.js'
 
@@ -222,83 +221,4 @@ function countOf(
     direction === 'original' ? original : direction === 'reply' ? reply : original + reply
   if (mode !== 'avgpkt') return sum(mode === 'packets' ? packets : bytes)
   return sum(packets) === 0 ? 0 : Math.floor(sum(bytes) / sum(packets))
-}
-
-export const connlimit: MatchModule = rule => {
-  let limit: { most: number; above: boolean } | null = null
-  let length = rule.family === 4 ? 32 : 128
-  let side: Side = 'src'
-  const limitOption = (above: boolean): ReadOption => (args, negated) => {
-    if (limit !== null) throw args.error('connlimit has one of --connlimit-upto and --connlimit-above')
-    limit = { most: readNumber(args, LONGEST, 'connlimit'), above: above !== negated }
-  }
-  return {
-    options: {
-      '--connlimit-upto': limitOption(false),
-      '--connlimit-above': limitOption(true),
-      '--connlimit-mask': plain(args => { length = readNumber(args, rule.family === 4 ? 32 : 128, 'prefix length') }),
-      '--connlimit-saddr': plain(() => { side = 'src' }),
-      '--connlimit-daddr': plain(() => { side = 'dst' }),
-    },
-    finish: args => {
-      if (limit === null) throw args.error('connlimit: --connlimit-upto or --connlimit-above is missing')
-      return connlimitMatch(limit, side, length, rule.family)
-    },
-  }
-}
-
-function connlimitMatch({ most, above }: { most: number; above: boolean }, side: Side, length: number, family: 4 | 6): Match {
-  const mask = prefixMask(length, family)
-  return {
-    name: 'connlimit',
-    listing: `#conn ${side}/${length} ${above ? '>' : '<='} ${most}`,
-    prepare: () => {
-      const lists = new Map<string, OpenList>()
-      return packet => {
-        const tuple = tupleOf(packet)
-        if (tuple === null) return false
-        const at = packet.addresses + (side === 'dst' ? mask.length : 0)
-        const group = `${mask.map((bits, i) => packet.data[at + i] & bits).join('.')}%${packet.connection?.zone ?? 0}`
-        let list = lists.get(group)
-        if (list === undefined) lists.set(group, list = new Map())
-        return (countOpen(list, tuple, packet) > most) === above
-      }
-    },
-  }
-}
-
-/** Connections by their original tuples: where the table has them, and how it knows them there. */
-type OpenList = Map<string, { readonly slot: number; readonly key: string }>
-
-const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
-
-/**
- * How many connections of a list are open, this packet's included. What is over is forgotten before a new connection is
- * counted, but behind the count for a packet of one that is confirmed, as the live kernel shows.
- */
-function countOpen(list: OpenList, tuple: string, { connection, isOpen }: RulePacket): number {
-  const before = list.size
-  for (const [each, { slot, key }] of list) if (each !== tuple && !isOpen(slot, key)) list.delete(each)
-  const isCounted = connection !== null && (connection.status & CONFIRMED) !== 0 && list.has(tuple)
-  if (connection !== null) list.set(tuple, { slot: connection.slot, key: connection.key })
-  return isCounted ? before : list.size + (list.has(tuple) ? 0 : 1)
-}
-
-/** Protocols by the bytes of their headers that Linux needs to tell one connection from another. */
-const TUPLE_BYTES: Readonly<Record<number, number>> = { 1: 8, 6: 4, 17: 4, 33: 4, 58: 8, 132: 4, 136: 4 }
-
-/** The original tuple of a packet's connection, or its own where it has none; `null` where its headers are too short. */
-function tupleOf(packet: RulePacket): string | null {
-  const { connection, data, protocol } = packet
-  const width = packet.family === 4 ? 4 : 16
-  const text = (at: number) => at < 0 ? '' : data.subarray(at, at + width).join('.')
-  if (connection !== null) {
-    const [src, dst] = [connection.addressAt('original', 'src'), connection.addressAt('original', 'dst')]
-    return `${text(src)} ${text(dst)} ${connection.protocol} ${connection.port('original', 'src')} ${connection.port('original', 'dst')}`
-  }
-  const needed = TUPLE_BYTES[protocol] ?? 0
-  if (needed > 0 && !packet.hasTransport(needed)) return null
-  const [sport, dport] = needed === 8 ? [packet.u16(packet.transport + 4), packet.u16(packet.transport)]
-    : needed === 4 ? [packet.u16(packet.transport), packet.u16(packet.transport + 2)] : [0, 0]
-  return `${text(packet.addresses)} ${text(packet.addresses + width)} ${protocol} ${sport} ${dport}`
 }

@@ -163,9 +163,11 @@ function addrtypeMatch(tests: readonly { readonly side: 'src' | 'dst'; readonly 
     hasEffects: false,
     prepare: ({ isLocal }) => packet => tests.every(({ side, bits, negated }) => {
       const at = packet.addresses + (side === 'src' ? 0 : packet.family === 4 ? 4 : 16)
-      const type = isLocal(packet.data, at, packet.family) ? ADDRESS_TYPES.LOCAL : otherType(packet, at)
-      // Of IPv6 an address must be of all the types.
-      const isOfTypes = packet.family === 6 ? (type & bits) === bits : (type & bits) !== 0
+      const local = isLocal(packet.data, at, packet.family)
+      // Of IPv6 an address must be of all the types, and what is local is unicast too.
+      const isOfTypes = packet.family === 4
+        ? ((local ? ADDRESS_TYPES.LOCAL : otherType(packet, at)) & bits) !== 0
+        : (((local ? ADDRESS_TYPES.LOCAL : 0) | otherType(packet, at)) & bits) === bits
       return isOfTypes !== negated
     }),
   }

@@ -1,6 +1,7 @@
 /** Matches by the names that `-m` loads them with. */
 import type { MatchModule } from '../match.js'
-import { connbytes, connlimit, connmark, conntrack, helper, mark, state } from './connection.js'
+import { connbytes, connmark, conntrack, helper, mark, state } from './connection.js'
+import { connlimit } from './connlimit.js'
 import { addrtype, comment, dscp, hl, iprange, length, mac, ttl } from './header.js'
 import { limit, statistic } from './limit.js'
 import { recent } from './recent.js'

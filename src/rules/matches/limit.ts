@@ -1,4 +1,5 @@
 /** `limit` and `statistic --mode nth`: matches that count packets (iptables-extensions(8)). */
+import { TICK_NS } from '../clock.js'
 import { not, plain, type Machine, type Match, type MatchModule } from '../match.js'
 import type { Arguments } from '../text.js'
 import { readNumber, shown } from '../values.js'
@@ -48,6 +49,7 @@ function rateText(period: number): string {
 
 /** Linux's credits: so many a second, in 32 bits. A burst of low rates that overflows them is what is left of it, or refused. */
 const CREDITS_PER_SECOND = 32_000
+const CREDITS_PER_TICK = CREDITS_PER_SECOND * Number(TICK_NS) / 1e9
 const U32 = 2 ** 32
 
 function credits(steps: number): number {
@@ -55,7 +57,7 @@ function credits(steps: number): number {
     ? Math.floor(steps / SCALE) * CREDITS_PER_SECOND % U32 : Math.floor(steps * CREDITS_PER_SECOND / SCALE)
 }
 
-/** A bucket of tokens, full when the rules are loaded. Linux fills it by its ticks of some milliseconds. */
+/** A bucket of tokens, full when the rules are loaded, and filled up with each clock tick. */
 function limitMatch(args: Arguments, period: number, burst: number): Match {
   const cost = credits(period)
   const most = credits(period * burst % U32)
@@ -66,9 +68,9 @@ function limitMatch(args: Arguments, period: number, burst: number): Match {
     prepare: () => {
       let credit = most
       let last: bigint | null = null
-      return ({ time }) => {
-        if (last !== null && time > last) credit = Math.min(most, credit + Number(time - last) * (CREDITS_PER_SECOND / 1e9))
-        last = last === null || time > last ? time : last
+      return ({ tick }) => {
+        if (last !== null && tick > last) credit = Math.min(most, credit + Number(tick - last) * CREDITS_PER_TICK)
+        last = last === null || tick > last ? tick : last
         if (credit < cost) return false
         credit -= cost
         return true

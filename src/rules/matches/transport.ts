@@ -274,7 +274,7 @@ function chunkListing({ mode, chunks, negated }: ChunkTest): string {
 
 function chunksHold(packet: RulePacket, { mode, chunks }: ChunkTest): boolean {
   const left = mode === 'all' ? new Set(chunks.keys()) : null
-  const end = packet.network + packet.length
+  const end = packet.wireEnd
   for (let at = packet.transport + HEADER_BYTES.sctp; ;) {
     const length = packet.hasTransport(at + 4 - packet.transport) ? packet.u16(at + 2) : 0
     if (length === 0) {
