@@ -51,8 +51,8 @@ const TRACKER_OPTIONS = [
 const OPTIONS: readonly string[] = [...TRACKER_OPTIONS, 'workers', 'hashSeed', 'helpers', 'worker']
 
 /**
- * Makes a tracker that works on several cores at once. Batches should be large, thousands of packets, since each is a
- * message to every worker: `readCapture(source, { batchSize: 16_384 })`.
+ * Makes a tracker that works on several cores at once. Batches should be large, thousands of packets, since each has a
+ * price of its own, `readCapture(source, { batchSize: 16_384 })`, and some of them given before the first is answered.
  *
  * Verdicts are those of one tracker, but for three things that hosts of several workers share. Each worker has its part of
  * `maxConnections`: what a full table does depends on which hosts fall to one worker. Each has its own memory for
