@@ -110,11 +110,7 @@ export function setDirectional(on: bool): void {
 }
 
 function search(p: Packet): u32 {
-  if (directional) {
-    const original = p.zoneDirections & ZONE_ORIGINAL ? p.zone : 0
-    const reply = p.zoneDirections & ZONE_REPLY ? p.zone : 0
-    return findInZones(p, p.side, original, reply)
-  }
+  if (directional) return findInZones(p, p.side, zoneIn(p, ZONE_ORIGINAL), zoneIn(p, ZONE_REPLY))
   const key = changetype<u32>(p)
   const bucket = bucketOf(p.hash)
   let found = places(bucket, p.hash)
@@ -130,17 +126,31 @@ function search(p: Packet): u32 {
   return 0
 }
 
+/** The zone of a packet in one direction, `ZONE_ORIGINAL` or `ZONE_REPLY`. */
+// @ts-ignore: decorator
+@inline function zoneIn(p: Packet, direction: u8): u32 {
+  return p.zoneDirections & direction ? p.zone : 0
+}
+
 /** The zone of one direction of an entry. */
 function zoneOf(e: Entry, direction: u32): u32 {
   return e.attached & (direction == REPLY ? ZONE_REPLY : ZONE_ORIGINAL) ? e.zone : 0
 }
 
 /**
- * The newest entry one of whose directions has the tuple that goes out from endpoint `side` of a key, and in that
- * direction the zone that is wanted in it; 0 for none.
+ * The entry one of whose directions has the tuple that goes out from endpoint `side` of a key, and in that direction the
+ * zone that is wanted in it; 0 for none. Linux has each direction in the bucket of its own zone and looks into that of
+ * the original direction's first: where both want different zones, an original direction is found before any reply.
  */
 function findInZones(key: Packet, side: u32, original: u32, reply: u32): u32 {
-  const zone = max(original & 0xffff, reply)
+  if (original == reply) return newest(key, side, original, reply)
+  const found = newest(key, side, original, NO_ZONE)
+  return found ? found : newest(key, side, NO_ZONE, reply)
+}
+
+/** The newest of them. Zones are equal, or one of them is `NO_ZONE`. */
+function newest(key: Packet, side: u32, original: u32, reply: u32): u32 {
+  const zone = (original | reply) & ~NO_ZONE
   const best = newestIn(hashInZone(key, 0), key, side, original, reply, 0)
   return zone ? newestIn(hashInZone(key, zone), key, side, original, reply, best) : best
 }
@@ -164,8 +174,18 @@ function newestIn(hash: u32, key: Packet, side: u32, original: u32, reply: u32, 
 function isWanted(e: Entry, key: Packet, side: u32, original: u32, reply: u32): bool {
   if (!sameTuple(changetype<u32>(e), changetype<u32>(key))) return false
   const symmetric = key.a0 == key.b0 && key.a1 == key.b1 && key.portA == key.portB && !isIcmp(key.protocol)
-  const direction = symmetric ? REPLY : side ^ e.origin
-  return zoneOf(e, direction) == (direction == REPLY ? reply : original)
+  const direction = side ^ e.origin
+  return ((symmetric || direction == ORIGINAL) && zoneOf(e, ORIGINAL) == original) ||
+    ((symmetric || direction == REPLY) && zoneOf(e, REPLY) == reply)
+}
+
+/** Between equal endpoints both tuples are the same, and Linux finds the reply's first where it finds both in one zone. */
+export function symmetricDirection(p: Packet, e: Entry): u32 {
+  if (!directional) return REPLY
+  const original = zoneIn(p, ZONE_ORIGINAL)
+  const reply = zoneIn(p, ZONE_REPLY)
+  if (original == reply) return zoneOf(e, REPLY) == reply ? REPLY : ORIGINAL
+  return zoneOf(e, ORIGINAL) == original ? ORIGINAL : REPLY
 }
 
 // @ts-ignore: decorator
@@ -189,7 +209,7 @@ export function isTaken(e: Entry): bool {
   const original = zoneOf(e, ORIGINAL)
   const reply = zoneOf(e, REPLY)
   const key = changetype<Packet>(e) // an entry begins with its key, as a packet does
-  return findInZones(key, e.origin ^ 1, original == reply ? original : NO_ZONE, reply) != 0
+  return newest(key, e.origin ^ 1, original == reply ? original : NO_ZONE, reply) != 0
 }
 
 /** Takes an entry for a new connection; 0 where the table is full and nothing near the hash may be evicted. */

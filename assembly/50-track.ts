@@ -23,7 +23,7 @@ import {
 } from './01-records'
 import { helperFor, policies, policyFor } from './13-match'
 import { hashInZone, hashKey } from './20-hash'
-import { allocate, find, insert, isTaken, release, remove } from './21-table'
+import { allocate, directional, find, insert, isTaken, release, remove, symmetricDirection } from './21-table'
 import { sweepIfDue } from './22-expiry'
 import {
   applyGreKey, endOrphans, expectations, fulfil, grePairs, helperOf, orphans, setHelper,
@@ -104,13 +104,22 @@ function completeGre(p: Packet): void {
   const found = find(p)
   if (!found || changetype<Entry>(found).deadline > now) return found
   remove(changetype<Entry>(found))
-  return 0
+  return directional ? findNext(p, now) : 0
 }
 
-/** Between equal endpoints both tuples are the same, and Linux finds the reply's first. */
+/** Another may have the tuple too where zones apply to one direction. Every round but the last removes an entry. */
+function findNext(p: Packet, now: i64): u32 {
+  let found = find(p)
+  while (found && changetype<Entry>(found).deadline <= now) {
+    remove(changetype<Entry>(found))
+    found = find(p)
+  }
+  return found
+}
+
 // @ts-ignore: decorator
 @inline function directionOf(p: Packet, e: Entry): u32 {
-  return p.symmetric ? REPLY : u32(p.side ^ e.origin)
+  return p.symmetric ? symmetricDirection(p, e) : u32(p.side ^ e.origin)
 }
 
 /** The first packet of a connection. */

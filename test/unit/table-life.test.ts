@@ -32,12 +32,17 @@ function establish(tracker: Tracker, host: number, time = at(0)): void {
 }
 
 describe('zones', () => {
+  const inZone = (direction: 'original' | 'reply', id: number, dscp: number) => ({ dscp, id, direction })
+  const withCodePoint = (packet: Uint8Array, dscp: number) => {
+    const marked = Uint8Array.from(packet)
+    marked[1] = dscp << 2
+    new DataView(marked.buffer).setUint16(10, new DataView(packet.buffer).getUint16(10) - (dscp << 2))
+    return marked
+  }
+
   test('the same tuple in two zones is two connections', () => {
     const tracker = make({ zone: [{ dscp: 1, id: 7 }] })
-    const marked = Uint8Array.from(there)
-    marked[1] = 4
-    new DataView(marked.buffer).setUint16(10, new DataView(there.buffer).getUint16(10) - 4)
-    expect(tracker.track(marked)).toMatchObject({ state: 'NEW', connection: 1 })
+    expect(tracker.track(withCodePoint(there, 1))).toMatchObject({ state: 'NEW', connection: 1 })
     expect(tracker.track(there)).toMatchObject({ state: 'NEW', connection: 2 })
     expect([1, 2].map(id => tracker.connection(id)?.zone)).toEqual([7, 0])
   })
@@ -64,6 +69,32 @@ describe('zones', () => {
     expect(tracker.track(back)).toMatchObject({ state: 'NEW', dropped: true, connection: null })
     expect(tracker.statistics().counters).toMatchObject({ insert_failed: 1, drop: 1 })
     expect(tracker.connection(1)).toMatchObject({ zone: 7, zoneDirection: 'reply', seenReply: false })
+  })
+
+  test('where the zones of both directions differ, the original direction of an older connection is found before the reply of a newer', () => {
+    const tracker = make({ zone: [inZone('reply', 1, 1)] })
+    expect(tracker.track(there)).toMatchObject({ state: 'NEW', connection: 1 })
+    expect(tracker.track(withCodePoint(back, 1))).toMatchObject({ state: 'NEW', connection: 2 })
+    expect(tracker.track(withCodePoint(there, 1))).toMatchObject({ state: 'NEW', direction: 'original', connection: 1 })
+  })
+
+  test.each([
+    ['reply', ['NEW', 'NEW', 'NEW', 'NEW'], ['original', 'original', 'original', 'original']],
+    ['original', ['NEW', 'NEW', 'ESTABLISHED', 'ESTABLISHED'], ['original', 'original', 'reply', 'original']],
+  ] as const)('from an endpoint to itself, a zone for the %s direction tells the direction', (direction, states, directions) => {
+    const tracker = make({ zone: [inZone(direction, 1, 1)] })
+    const own = udp({ src: A, dst: A, sport: 5, dport: 5 })
+    const verdicts = [1, 1, 0, 1].map(dscp => tracker.track(withCodePoint(own, dscp)))
+    expect(verdicts.map(({ state }) => state)).toEqual(states)
+    expect(verdicts.map(verdict => verdict.direction)).toEqual(directions)
+  })
+
+  test('behind a newer connection whose time is over an older one is found', () => {
+    const tracker = make({ zone: [inZone('reply', 7, 1), inZone('original', 7, 2)], sysctl: { udp_timeout: 2, udp_timeout_stream: 2 } })
+    const send = (packet: Uint8Array, dscp: number, seconds: number) => tracker.track(withCodePoint(packet, dscp), { time: at(seconds) })
+    const verdicts = [send(there, 1, 0), send(back, 1, 0.05), send(back, 2, 0.1), send(there, 1, 1.5), send(there, 0, 2.1)]
+    expect(verdicts.map(({ state }) => state)).toEqual(['NEW', 'ESTABLISHED', 'NEW', 'ESTABLISHED', 'ESTABLISHED'])
+    expect(verdicts[4]).toMatchObject({ direction: 'original', connection: 1 })
   })
 
   test('an ICMP error is about the connection of its own zone', () => {
