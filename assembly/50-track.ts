@@ -19,7 +19,7 @@ import {
   COUNTER_INSERT_FAILED, COUNTER_INVALID, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_REASONS, COUNTER_STATES,
   Entry, ENTRY_SIZE, hasExtras, helpedAt, KEY_SIZE, Packet, PATH_DISCOVERY, PATH_ELSEWHERE, PATH_ERROR, PATH_ICMP_ERROR, PATH_INVALID,
   PATH_TRACK, PATH_UNTRACKED, pendingChanges, policyOf, RULED, setPendingChanges, setPolicy, startsAt, SWITCH_ACCT, SWITCH_EVENTS,
-  SWITCH_TIMESTAMP, switched, useTimeouts, VERDICT_FLAGS, verdictAt, ZONE_BOTH,
+  SWITCH_TIMESTAMP, switched, timeout, useTimeouts, VERDICT_FLAGS, verdictAt, ZONE_BOTH,
 } from './01-records'
 import { helperFor, policies, policyFor } from './13-match'
 import { hashInZone, hashKey } from './20-hash'
@@ -28,6 +28,7 @@ import { sweepIfDue } from './22-expiry'
 import {
   applyGreKey, endOrphans, expectations, fulfil, grePairs, helperOf, orphans, setHelper,
 } from './23-expectations'
+import { CLOSE } from './30-tcp'
 import { acceptedTimeout, begin, update } from './37-protocol'
 import { changed, changes, clock, startPacket, takeChanges, tell, telling } from './40-events'
 import {
@@ -300,6 +301,17 @@ export function markHeld(mark: u32): void {
   if (e.mark == mark) return
   e.mark = mark
   changed(CHANGE_MARK)
+}
+
+/**
+ * The host's rules answer the packet that is held with a reset: Linux has its connection closed from then on, if it was
+ * confirmed before.
+ */
+export function closeHeld(): void {
+  const e = changetype<Entry>(handedEntry)
+  if (e.protocol != PROTOCOL_TCP || e.state == CLOSE || heldLast || !(e.status & STATUS_CONFIRMED)) return
+  e.state = u8(CLOSE)
+  if (!(e.status & STATUS_FIXED_TIMEOUT)) e.deadline = clock + timeout(CLOSE)
 }
 
 function handOver(p: Packet, index: u32, e: Entry, direction: u32, state: u8): void {

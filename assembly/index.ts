@@ -45,7 +45,7 @@ import { setRecording } from './41-record'
 import { isPlainRun, maySteady, trackSteady } from './48-steady'
 import { mayGoOn, trackKnown } from './49-known'
 import {
-  classify, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
+  classify, closeHeld, handedDirection, handedEntry, handedOver, handedPacket, handedState, held, markHeld,
   resume, resumeHeld,
 } from './50-track'
 
@@ -379,7 +379,7 @@ export function resumeHeldPacket(drop: bool): bool {
   return handedOver
 }
 
-export { markHeld }
+export { closeHeld, markHeld }
 
 // @ts-ignore: decorator
 @inline function packetAt(i: u32): Packet {

@@ -130,6 +130,7 @@ export interface Exports {
   trackForRules(exempt: number, local: number, zone: number, directions: number, policy: number, helper: number): number
   resumeHeldPacket(drop: number): number
   markHeld(mark: number): void
+  closeHeld(): void
   setTimeLeft(slot: number, nanoseconds: bigint): void
   addExpectation(master: number, skipMaster: number, limit: number): number
   findExpectationOf(zone: number): number

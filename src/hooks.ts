@@ -86,6 +86,8 @@ export interface HookConnection {
   readonly masterHelper: string | null
   /** Sets the connection's mark, told with the packet. */
   setMark(mark: number): void
+  /** The packet is answered with a reset: Linux has the connection closed then, if an earlier packet confirmed it. */
+  close(): void
   /** The packet ends it: Linux has taken it out of the table before rules see the packet. */
   readonly isDying: boolean
 }

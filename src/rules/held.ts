@@ -232,6 +232,10 @@ class HeldConnection implements HookConnection {
     this.#exports.markHeld(mark)
   }
 
+  close(): void {
+    this.#exports.closeHeld()
+  }
+
   /** Endpoint 0 or 1 of the key. */
   #side(direction: 'original' | 'reply', side: 'src' | 'dst'): number {
     const flipped = (direction === 'reply') !== (side === 'dst') ? 1 : 0

@@ -48,6 +48,14 @@ const REJECTIONS: Readonly<Record<4 | 6, Readonly<Record<string, string>>>> = {
   },
 }
 
+const TCP_RST = 0x04
+
+/** A reset is not answered with one (RFC 9293, 3.10.7.1). */
+function answerWithReset(packet: RulePacket): void {
+  const isReset = packet.hasTransport(14) && (packet.u8(packet.transport + 13) & TCP_RST) !== 0
+  if (!isReset) packet.connection?.close()
+}
+
 const reject: TargetModule = ({ family }) => {
   let kind = family === 4 ? 'icmp-port-unreachable' : 'icmp6-port-unreachable'
   return {
@@ -60,7 +68,7 @@ const reject: TargetModule = ({ family }) => {
     },
     finish: (args, { protocol, protocolNegated }) => {
       if (kind === 'tcp-reset' && (protocol !== 6 || protocolNegated)) throw args.error('REJECT with tcp-reset needs -p tcp')
-      return { name: 'REJECT', listing: `reject-with ${kind}`, outcome: 'REJECT', act: null }
+      return { name: 'REJECT', listing: `reject-with ${kind}`, outcome: 'REJECT', act: kind === 'tcp-reset' ? answerWithReset : null }
     },
   }
 }
@@ -249,6 +257,8 @@ class TemplateConnection implements HookConnection {
   setMark(mark: number): void {
     this.mark = mark
   }
+
+  close(): void {}
 }
 
 const notrack: TargetModule = () => ({ options: {}, finish: () => templateTarget('NOTRACK', { ...NO_TEMPLATE, notrack: true }) })

@@ -55,6 +55,31 @@ describe('what is not understood is an error with its place', () => {
 describe('rules and tracker in the order of the kernel', () => {
   const tracked = (machine: ReturnType<typeof firewall>) => [...machine.firewall.tracker.connections()].length
 
+  test('an answer with a reset closes the connection, one with ICMP does not, and nothing does before it is confirmed', () => {
+    const rules = (kind: string) => filter('-p tcp -m tcp --tcp-flags ALL SYN -j ACCEPT', `-p tcp -j REJECT --reject-with ${kind}`)
+    const states = (kind: string, ...lines: string[]) => {
+      const machine = firewall(rules(kind))
+      for (const line of lines) machine.firewall.judge(packet(line).bytes)
+      const found = [...machine.firewall.tracker.connections()].map(({ tcpState, timeoutMs }) => `${tcpState} ${timeoutMs / 1000}`)
+      machine.firewall.close()
+      return found
+    }
+    const lines = ['client:1 > server:80 tcp S seq=100', 'server:80 > client:1 tcp SA seq=500 ack=101']
+    expect(states('tcp-reset', ...lines)).toEqual(['CLOSE 10'])
+    expect(states('icmp-port-unreachable', ...lines)).toEqual(['SYN_RECV 60'])
+    expect(states('tcp-reset', 'client:1 > server:80 tcp A seq=100 ack=1')).toEqual([])
+  })
+
+  test('all rules of a list of recent have the mask of the first that names it', () => {
+    const machine = firewall(filter(
+      '-p udp -m udp --dport 1 -m recent --set --name l --mask 255.255.255.255 -j ACCEPT',
+      '-m recent --rcheck --name l --mask 255.255.255.254 -j ACCEPT'))
+    assertPasses(machine, packets('10.0.0.2:9 > server:1 udp'))
+    assertPasses(machine, packets('10.0.0.2:9 > server:2 udp'))
+    assertStopped(machine, packets('10.0.0.3:9 > server:2 udp'), 'policy')
+    machine.firewall.close()
+  })
+
   test('a packet that is dropped before its connection is confirmed leaves no entry', () => {
     const machine = firewall(filter('-p tcp -m tcp --dport 80 -j ACCEPT'))
     assertStopped(machine, packets('client:1 > server:81 tcp S'), 'policy')

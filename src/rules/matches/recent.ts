@@ -15,12 +15,14 @@ interface Seen {
   next: number
 }
 
-/** A list, which all rules with its name share. */
+/** A list, which all rules with its name share, and with it the mask of the first of them: so has Linux. */
 export class RecentList {
   /** Oldest first. */
   readonly seen = new Map<string, Seen>()
   /** How many times are kept of an address: a power of two that holds the most hits that a rule asks for. */
   places = 1
+
+  constructor(readonly mask: Uint8Array) {}
 
   find(address: string, ttl: number | null): Seen | null {
     const seen = this.seen.get(address)
@@ -115,16 +117,17 @@ function recentListing(test: Recent): string {
   ].join(' ')
 }
 
-function listOf(lists: Map<string, RecentList>, family: 4 | 6, { name, hits }: Recent): RecentList {
+function listOf(lists: Map<string, RecentList>, family: 4 | 6, { name, hits, mask }: Recent): RecentList {
   const key = `${family} ${name}`
   let list = lists.get(key)
-  if (list === undefined) lists.set(key, list = new RecentList())
+  if (list === undefined) lists.set(key, list = new RecentList(mask))
   while (list.places <= hits) list.places *= 2
   return list
 }
 
 function recentHolds(test: Recent, list: RecentList): Holds {
-  const { command, negated, mask, side } = test
+  const { command, negated, side } = test
+  const { mask } = list
   return packet => {
     const at = packet.addresses + (side === 'dest' ? mask.length : 0)
     const address = mask.map((bits, i) => packet.data[at + i] & bits).join('.')
