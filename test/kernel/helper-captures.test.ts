@@ -19,7 +19,8 @@ const packets = new Tally('captures with helpers, live kernel')
 const expectations = new Tally('their expectations', 'events')
 
 interface Answer extends Agreement {
-  readonly ours: readonly string[]
+  /** What each tracker of the replay told: the one of packets one by one, then the one of batches. */
+  readonly lists: readonly (readonly string[])[]
   readonly kernels: readonly string[]
 }
 
@@ -36,13 +37,14 @@ describe.skipIf(missing)(`captures with helpers${missing ? ` (skipped: needs ${m
     const ask = async () => compare(await askAgain(name), frames)
     let answer = await ask()
     for (let attempt = 1; attempt < ATTEMPTS && isAboutTimeouts(answer); attempt++) answer = await ask()
-    const { ours, kernels } = answer
+    const { lists: [ours, inBatches], kernels } = answer
     packets.add(name, answer.compared, answer.differing)
     const events = Math.max(ours.length, kernels.length)
     const differing = Array.from({ length: events }, (_, i) => i).filter(i => ours[i] !== kernels[i]).length
     if (events > 0) expectations.add(name, events, differing)
     expect(answer.differences.slice(0, 20)).toEqual([])
     expect(ours).toEqual(kernels)
+    expect(inBatches).toEqual(kernels)
   })
 
   /** The kernel's answers of now, under the settings of the recording. */
@@ -54,15 +56,17 @@ describe.skipIf(missing)(`captures with helpers${missing ? ` (skipped: needs ${m
 })
 
 function compare(recording: Recording, frames: readonly Frame[]): Answer {
-  const ours: string[] = []
+  const lists: string[][] = []
   const listening: typeof createTracker = options => {
     const tracker = createTracker(options)
+    const list: string[] = []
+    lists.push(list)
     for (const kind of ['expectation-new', 'expectation-destroy'] as const) {
-      tracker.on(kind, ({ expectation }) => ours.push(`${kind} ${expectationText(expectation)}`))
+      tracker.on(kind, ({ expectation }) => list.push(`${kind} ${expectationText(expectation)}`))
     }
     return tracker
   }
   const kernels = recording.packets.flatMap(({ events = [] }) => events).filter(({ tuple }) => tuple)
     .map(event => `${event.event.replace('expect-', 'expectation-')} ${goldenExpectationText(event)}`)
-  return { ...replay(listening, recording, frames), ours, kernels }
+  return { ...replay(listening, recording, frames), lists, kernels }
 }
