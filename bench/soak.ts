@@ -6,6 +6,9 @@
  * Three of four connections are TCP: handshake, exchanges, FINs of both sides; then others take their place. The rest is
  * UDP, queries and answers until they stop and expire. Which connection speaks next is random. Only `trackBatch` is
  * timed, not the making of packets.
+ *
+ * An hour is long, and what else the machine does is felt most in its memory. So after every batch there are reads of random
+ * cache lines, as many as its packets: a rate that changes as theirs does is the machine's and not the tracker's.
  */
 import { parseArgs } from 'node:util'
 import { BATCH_SIZE } from '../src/batch.js'
@@ -89,8 +92,31 @@ class Population {
   }
 }
 
+/** More than caches hold. */
+const REFERENCE_BYTES = 2 ** 28
+
+/** Reads of random cache lines, none of which waits for another. */
+class Reference {
+  readonly #words = new Uint32Array(REFERENCE_BYTES / 4).fill(1)
+  #place = 1
+  #sum = 0
+
+  read(count: number): number {
+    let [place, sum] = [this.#place, this.#sum]
+    for (let i = 0; i < count; i++) {
+      place = (Math.imul(place, 1664525) + 1013904223) >>> 0
+      sum = (sum + this.#words[place >>> 6]) | 0
+    }
+    this.#place = place
+    this.#sum = sum
+    return sum
+  }
+}
+
 interface Minute {
   readonly nanoseconds: number
+  /** Nanoseconds of a read of the reference. */
+  readonly reference: number
   readonly entries: number
   readonly rss: number
 }
@@ -99,45 +125,65 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { minutes: { type: 'string', default: '60' }, json: { type: 'boolean' } } })
   const { sdk } = await load()
   const tracker = sdk.createTracker({ maxConnections: MAX_CONNECTIONS, checksum: 'verify', hashSeed: 1n })
-  const population = new Population()
+  const [population, reference] = [new Population(), new Reference()]
   const minutes: Minute[] = []
   for (let i = 0; i < Number(values.minutes); i++) {
-    minutes.push(oneMinute(tracker, population))
-    const { nanoseconds, entries, rss } = minutes[i]
-    console.error(`${i + 1} min: ${nanoseconds.toFixed(1)} ns a packet, ${entries} entries, ${(rss / 2 ** 20).toFixed(0)} MiB`)
+    minutes.push(oneMinute(tracker, population, reference))
+    console.error(`${i + 1} min: ${minuteText(minutes[i])}`)
   }
   const summary = summarise(minutes, tracker.statistics())
   console.log(values.json ? JSON.stringify({ minutes, ...summary }) : text(summary))
 }
 
+function minuteText({ nanoseconds, reference, entries, rss }: Minute): string {
+  return `${nanoseconds.toFixed(1)} ns a packet, ${reference.toFixed(1)} ns a read, ${entries} entries, ${(rss / 2 ** 20).toFixed(0)} MiB`
+}
+
+/** Batches of a minute of which the times are kept; there are fewer. */
+const MOST_BATCHES = 2 ** 20
+const samples = { packets: new Float64Array(MOST_BATCHES), reads: new Float64Array(MOST_BATCHES) }
+
 /** Tracks for a minute of the machine's time. */
-function oneMinute(tracker: Tracker, population: Population): Minute {
-  const samples: number[] = []
-  for (const end = performance.now() + 60_000; performance.now() < end;) {
+function oneMinute(tracker: Tracker, population: Population, reference: Reference): Minute {
+  let count = 0
+  for (const end = performance.now() + 60_000; performance.now() < end && count < MOST_BATCHES; count++) {
     const batch = population.next()
     const start = performance.now()
     tracker.trackBatch(batch)
-    samples.push((performance.now() - start) * 1e6 / BATCH_SIZE)
+    const between = performance.now()
+    reference.read(BATCH_SIZE)
+    samples.packets[count] = (between - start) * 1e6 / BATCH_SIZE
+    samples.reads[count] = (performance.now() - between) * 1e6 / BATCH_SIZE
   }
-  return { nanoseconds: quartiles(samples).p50, entries: tracker.statistics().entries, rss: process.memoryUsage().rss }
+  const median = (some: Float64Array) => some.subarray(0, count).sort()[count >> 1]
+  return {
+    nanoseconds: median(samples.packets), reference: median(samples.reads), entries: tracker.statistics().entries,
+    rss: process.memoryUsage().rss,
+  }
 }
 
 function summarise(minutes: readonly Minute[], { packets, states }: ReturnType<Tracker['statistics']>) {
   // The table fills in the first minutes: the first part begins behind them.
   const part = Math.max(1, Math.min(10, Math.floor(minutes.length / 3)))
   const filled = Math.min(5, minutes.length - part)
-  const median = (some: readonly Minute[]) => quartiles(some.map(({ nanoseconds }) => nanoseconds)).p50
+  const median = (some: readonly Minute[], of: (minute: Minute) => number) => quartiles(some.map(of)).p50
   const [first, last] = [minutes.slice(filled, filled + part), minutes.slice(-part)]
+  const change = (of: (minute: Minute) => number) => {
+    return { first: median(first, of), last: median(last, of), drift: median(last, of) / median(first, of) }
+  }
   return {
-    packets, states, part, first: median(first), last: median(last), drift: median(last) / median(first),
+    packets, states, part, rate: change(({ nanoseconds }) => nanoseconds), reference: change(({ reference }) => reference),
     growth: last[last.length - 1].rss - first[first.length - 1].rss,
   }
 }
 
-function text({ packets, states, part, first, last, drift, growth }: ReturnType<typeof summarise>): string {
+function text({ packets, states, part, rate, reference, growth }: ReturnType<typeof summarise>): string {
+  const line = ({ first, last, drift }: typeof rate) =>
+    `first ${part} minutes ${first.toFixed(1)} ns, last ${part} minutes ${last.toFixed(1)}: ×${drift.toFixed(3)}`
   return [
     `${packets} packets, ${JSON.stringify(states)}`,
-    `first ${part} minutes ${first.toFixed(1)} ns a packet, last ${part} minutes ${last.toFixed(1)}: ×${drift.toFixed(3)}`,
+    `a packet: ${line(rate)}`,
+    `a read of a random cache line: ${line(reference)}`,
     `memory: ${growth >= 0 ? '+' : ''}${(growth / 2 ** 20).toFixed(1)} MiB from the one to the other`,
   ].join('\n')
 }
