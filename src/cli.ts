@@ -2,7 +2,7 @@
 /** The command `conntrack-wasm`: hands the process to `main` and takes its exit status from it. */
 import { main } from './cli/main.js'
 import { createTracker } from './index.js'
-import { readCapture } from './node.js'
+import { readCapture } from './cli/file.js'
 
 /** The package's version, put in by the build. */
 declare const __VERSION__: string
