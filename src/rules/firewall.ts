@@ -91,7 +91,11 @@ export class Firewall implements Disposable {
     if (!PATHS.includes(hook)) throw invalid('hook must be forward, input or output')
     const networks = local.map(network)
     const isLocal: Machine['isLocal'] = (data, at, family) => isOf(networks, data, at, family)
-    const machine: Machine = { recent: new Map(), isLocal }
+    const behind = Object.entries(interfaces).flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
+      .sort((a, b) => b.length - a.length)
+    const interfaceAt: Machine['interfaceAt'] = (data, at, family) =>
+      isLoopback(data, at, family) ? 'lo' : behind.find(({ network }) => isIn(data, at, family, network))?.name ?? ''
+    const machine: Machine = { recent: new Map(), isLocal, interfaceAt }
     const names = ['', 'lo', ...Object.keys(interfaces)]
     for (const ruleset of rulesets) {
       if (this.#families[ruleset.family]) throw invalid(`two rulesets for IPv${ruleset.family}`)
@@ -101,8 +105,7 @@ export class Firewall implements Disposable {
     const policies = [...new Set(templates.flatMap(({ timeout }) => timeout ?? []))]
     this.#judge = new Judge(this.#families, {
       hook, isLocal: networks.length === 0 ? null : isLocal, policies,
-      interfaces: Object.entries(interfaces).flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
-        .sort((a, b) => b.length - a.length),
+      interfaces: behind,
     })
     this.#among = trackAmong(this.#judge)
     this.tracker = createTracker(trackerOptions(rulesets, templates, policies, options))

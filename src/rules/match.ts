@@ -11,6 +11,8 @@ export type Holds = (packet: RulePacket) => boolean
 export interface Machine {
   /** The address of the machine itself is at `at`. */
   readonly isLocal: (data: Uint8Array, at: number, family: 4 | 6) => boolean
+  /** The interface that the network of the address at `at` is behind; empty where none is known. */
+  readonly interfaceAt: (data: Uint8Array, at: number, family: 4 | 6) => string
   /** Lists of `recent` by family and name. */
   readonly recent: Map<string, RecentList>
 }

@@ -9,6 +9,15 @@ One JSON object a line on standard input, one a line on standard output:
     out  {"saved": text of iptables-save -c, "times": [ns], "torn": bool, "lists": {table: text}}
          or {"refused": what iptables-restore said}
 
+A case can ask how rules are read instead of what they count:
+
+    in   {"tool", "family", "spellings": [{"table": name, "chains": [":NAME - [0:0]"], "lines": [text]}]}
+    out  {"lines": [[{"refused": text} | {"unread": [saved]} | {"saved": [text], "listed": [text], "again": [text]}]] a line of a table,
+          "plain": text of iptables-save, "saved": of iptables-save -c, "lists": {table: text}}
+
+Each line is loaded alone. "again": what is listed when that is loaded which was saved. The texts are of all lines together
+of which "listed" and "again" are the same.
+
 Linux's clock ticks every few milliseconds. A packet is sent so many ticks after the one before it at least, early in a
 tick, and its time tells the tick: ticks are 4 ms long there, whatever they are here. "torn": a tick ended while a packet
 was on its way, so that nobody knows which one rules saw.
@@ -69,7 +78,7 @@ class Lab:
         run("nft", "-f", "-", text=GUARD)
         run("ip", "link", "set", "lo", "up")
         self.devices, self.hardware = {}, {}
-        for name, prefixes in case["interfaces"].items():
+        for name, prefixes in case.get("interfaces", {}).items():
             self.devices[name] = device(name, self.ethernet)
             if self.ethernet:
                 [link] = json.loads(run("ip", "-j", "link", "show", "dev", name).stdout)
@@ -144,8 +153,60 @@ class Ticks:
         return gone * TOLD_TICK + min(int((time.monotonic() - self.seen) * 1e9), TOLD_TICK - 1)
 
 
+class Spellings:
+    """What iptables makes of lines of rules."""
+    def __init__(self, command, tables):
+        self.command, self.tables = command, tables
+
+    def text(self, lines_of):
+        return "".join(f"*{t['table']}\n" + "".join(line + "\n" for line in t["chains"] + lines_of(i)) + "COMMIT\n"
+                       for i, t in enumerate(self.tables))
+
+    def load(self, lines_of):
+        done = run(self.command + "-restore", text=self.text(lines_of), check=False)
+        return None if done.returncode == 0 else done.stderr.strip()
+
+    def alone(self, place, lines):
+        return self.load(lambda i: lines if i == place else [])
+
+    def saved(self, place):
+        text = run(self.command + "-save", "-t", self.tables[place]["table"]).stdout
+        return [line for line in text.splitlines() if line.startswith("-A ")]
+
+    def lists(self):
+        return {t["table"]: run(self.command, "-t", t["table"], "-L", "-v", "-n").stdout for t in self.tables}
+
+    def listed(self, place):
+        """Rules alone: of each chain the lines behind the titles, up to an empty one."""
+        text = run(self.command, "-t", self.tables[place]["table"], "-L", "-v", "-n").stdout
+        return [line for chain in text.split("\n\n") for line in chain.splitlines()[2:]]
+
+    def ask(self, place, line):
+        refused = self.alone(place, [line])
+        if refused is not None:
+            return {"refused": refused}
+        saved, listed = self.saved(place), self.listed(place)
+        if saved == [line]:
+            return {"saved": saved, "listed": listed, "again": listed}
+        if self.alone(place, saved) is not None:
+            return {"unread": saved}
+        return {"saved": saved, "listed": listed, "again": self.listed(place)}
+
+    def answer(self):
+        lines = [[self.ask(i, line) for line in table["lines"]] for i, table in enumerate(self.tables)]
+        kept = [[line for line, made in zip(table["lines"], answers) if "saved" in made and made["listed"] == made["again"]]
+                for table, answers in zip(self.tables, lines)]
+        refused = self.load(lambda i: kept[i])
+        if refused is not None:
+            raise RuntimeError("together: " + refused)
+        save = self.command + "-save"
+        return {"lines": lines, "plain": run(save).stdout, "saved": run(save, "-c").stdout, "lists": self.lists()}
+
+
 def answer(case):
     lab = Lab(case)
+    if "spellings" in case:
+        return Spellings(lab.command, case["spellings"]).answer()
     done = run(lab.command + "-restore", text=case["rules"], check=False)
     if done.returncode:
         return {"refused": done.stderr.strip()}
