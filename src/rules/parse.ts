@@ -21,6 +21,8 @@ export interface ParseOptions {
 /** Tables that are read, and whose rules are not. */
 const UNJUDGED = ['nat']
 const MOST_NAME = 28
+/** A line with many sources and as many destinations would be their product. */
+const MOST_RULES_OF_LINE = 1024
 
 /**
  * Reads a ruleset.
@@ -351,7 +353,7 @@ class RuleParser {
 
   /** A rule for each pair of addresses, sources first. */
   #finish(): Rule[] {
-    this.#refuseNegatedLists()
+    this.#checkLists()
     const parts = this.#isUnknown ? { matches: [never(this.place.text)], target: null, jump: null } : this.#finishParts()
     const { place } = this
     return (this.#sources ?? [null]).flatMap(source => (this.#destinations ?? [null]).map(destination => {
@@ -362,10 +364,12 @@ class RuleParser {
     })).map((rule, i) => ({ ...rule, number: place.number + i }))
   }
 
-  #refuseNegatedLists(): void {
+  #checkLists(): void {
     const all = [this.#sources ?? [], this.#destinations ?? []]
     const isMixed = all.some(list => list.length > 1) && all.flat().some(({ negated }) => negated)
     if (isMixed) throw this.args.error('an address cannot be negated where there are several')
+    const rules = all.reduce((product, { length }) => product * Math.max(1, length), 1)
+    if (rules > MOST_RULES_OF_LINE) throw this.args.error(`${rules} rules in one line: at most ${MOST_RULES_OF_LINE}`)
   }
 
   #finishParts(): Pick<Rule, 'matches' | 'target' | 'jump'> {

@@ -4,7 +4,7 @@
 One JSON object a line on standard input, one a line on standard output:
 
     in   {"tool": "legacy" | "nft", "family": 4 | 6, "rules": text, "interfaces": {name: [prefix]}, "local": [address],
-          "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns,
+          "addresses": {address: name}, "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns,
           "ticks": number}], "pace": bool, "list": bool, "sysctl": {name: value}}
     out  {"saved": text of iptables-save -c, "times": [ns], "torn": bool, "lists": {table: text}}
          or {"refused": what iptables-restore said}
@@ -87,6 +87,8 @@ class Lab:
                 run("ip", "-6" if ":" in prefix else "-4", "route", "add", prefix, "dev", name)
         for address in case.get("local", []):
             run("ip", "addr", "add", address, "dev", "lo", *(["nodad"] if ":" in address else []))
+        for address, name in case.get("addresses", {}).items():
+            run("ip", "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
         self.raw4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.raw6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.raw6.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
@@ -239,7 +241,8 @@ def in_child(case):
         status = 0
         try:
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})    # connlimit asks on which processor an entry was made
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) # nobody comes between a packet and its tick
+            if "spellings" not in case:
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) # nobody comes between a packet and its tick
             os.close(reader)
             with os.fdopen(writer, "w") as out:
                 try:

@@ -198,8 +198,8 @@ function addrtypeMatch(tests: readonly AddressTest[], only: 'in' | 'out' | null)
       const local = isLocalThere(machine, packet, at, only)
       // Of IPv6 an address must be of all the types, and what is local is unicast too.
       const isOfTypes = packet.family === 4
-        ? ((local ? ADDRESS_TYPES.LOCAL : otherType(packet, at)) & bits) !== 0
-        : (((local ? ADDRESS_TYPES.LOCAL : 0) | otherType(packet, at)) & bits) === bits
+        ? ((local ? ADDRESS_TYPES.LOCAL : ipv4Type(packet.data, at)) & bits) !== 0
+        : ((ipv6Types(machine, packet.data, at) | (local ? ADDRESS_TYPES.LOCAL : 0)) & bits) === bits
       return isOfTypes !== negated
     }),
   }
@@ -211,8 +211,11 @@ function isLocalThere({ isLocal, interfaceAt }: Machine, { data, family, inInter
   return only === null || interfaceAt(data, at, family) === (only === 'in' ? inInterface : outInterface)
 }
 
-function otherType({ data, family }: RulePacket, at: number): number {
-  if (family === 6) return data[at] === 255 ? ADDRESS_TYPES.MULTICAST : ADDRESS_TYPES.UNICAST
+function ipv6Types({ isAnycast }: Machine, data: Uint8Array, at: number): number {
+  return (data[at] === 255 ? ADDRESS_TYPES.MULTICAST : ADDRESS_TYPES.UNICAST) | (isAnycast(data, at) ? ADDRESS_TYPES.ANYCAST : 0)
+}
+
+function ipv4Type(data: Uint8Array, at: number): number {
   if (data[at] >= 224 && data[at] <= 239) return ADDRESS_TYPES.MULTICAST
   const isBroadcast = [0, 1, 2, 3].every(i => data[at + i] === 255) || [0, 1, 2, 3].every(i => data[at + i] === 0)
   return isBroadcast ? ADDRESS_TYPES.BROADCAST : ADDRESS_TYPES.UNICAST
