@@ -330,7 +330,7 @@ const ct: TargetModule = () => {
       '--expevents': plain(args => { events.exp = readEvents(args, ['new']) }),
     },
     finish: (args, rule) => {
-      checkHelper(args, template.helper, rule)
+      if (!template.notrack) checkHelper(args, template.helper, rule)
       if (template.timeout !== null && rule.protocol === 0) throw args.error('CT --timeout needs -p')
       return templateTarget(ctListing(template, events), template)
     },
@@ -377,7 +377,7 @@ const TARGETS: Readonly<Record<string, { readonly module: TargetModule; readonly
   REJECT: { module: reject, table: 'filter' },
   LOG: { module: log },
   NFLOG: { module: nflog },
-  TRACE: { module: simple('TRACE', 'CONTINUE'), table: 'raw' },
+  TRACE: { module: simple('TRACE', 'CONTINUE') },
   NOTRACK: { module: notrack, table: 'raw' },
   CT: { module: ct, table: 'raw' },
   MARK: { module: markTarget },

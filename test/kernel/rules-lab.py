@@ -11,11 +11,11 @@ One JSON object a line on standard input, one a line on standard output:
 
 A case can ask how rules are read instead of what they count:
 
-    in   {"tool", "family", "spellings": [{"table": name, "chains": [":NAME - [0:0]"], "lines": [text]}]}
+    in   {"tool", "family", "spellings": [{"table": name, "chains": [":NAME - [0:0]"], "lines": [text]}], "together": bool}
     out  {"lines": [[{"refused": text} | {"unread": [saved]} | {"saved": [text], "listed": [text], "again": [text]}]] a line of a table,
           "plain": text of iptables-save, "saved": of iptables-save -c, "lists": {table: text}}
 
-Each line is loaded alone. "again": what is listed when that is loaded which was saved. The texts are of all lines together
+Each line is loaded alone, but for "together", where all are right. "again": what is listed when that is loaded which was saved. The texts are of all lines together
 of which "listed" and "again" are the same.
 
 Linux's clock ticks every few milliseconds. A packet is sent so many ticks after the one before it at least, early in a
@@ -194,10 +194,15 @@ class Spellings:
             return {"unread": saved}
         return {"saved": saved, "listed": listed, "again": self.listed(place)}
 
-    def answer(self):
+    def answer(self, together):
+        if together:
+            return self.together([table["lines"] for table in self.tables], [])
         lines = [[self.ask(i, line) for line in table["lines"]] for i, table in enumerate(self.tables)]
         kept = [[line for line, made in zip(table["lines"], answers) if "saved" in made and made["listed"] == made["again"]]
                 for table, answers in zip(self.tables, lines)]
+        return self.together(kept, lines)
+
+    def together(self, kept, lines):
         refused = self.load(lambda i: kept[i])
         if refused is not None:
             raise RuntimeError("together: " + refused)
@@ -208,7 +213,7 @@ class Spellings:
 def answer(case):
     lab = Lab(case)
     if "spellings" in case:
-        return Spellings(lab.command, case["spellings"]).answer()
+        return Spellings(lab.command, case["spellings"]).answer(case.get("together", False))
     done = run(lab.command + "-restore", text=case["rules"], check=False)
     if done.returncode:
         return {"refused": done.stderr.strip()}

@@ -60,6 +60,8 @@ export interface SpellingsCase {
   readonly tool: 'legacy' | 'nft'
   readonly family: 4 | 6
   readonly spellings: readonly SpellingsTable[]
+  /** All are right: they are loaded together, and not each alone. */
+  readonly together?: boolean
 }
 
 export interface SpellingsAnswer {

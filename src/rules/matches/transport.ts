@@ -3,7 +3,7 @@ import { match, not, type Holds, type MatchModule, type MatchReader, type ReadOp
 import { HEADER_BYTES, type RulePacket } from '../packet.js'
 import { rangeTraits, type Trait } from '../sieve.js'
 import type { Arguments } from '../text.js'
-import { rangeText, readBits, readNumber, readOrderedPorts, readPortOrRange, shown, type Range } from '../values.js'
+import { rangeText, readNumber, readOrderedPorts, readPortOrRange, shown, type Range } from '../values.js'
 
 interface PortTest {
   readonly range: Range
@@ -70,6 +70,16 @@ export const udp: MatchModule = () => {
 }
 
 const TCP_FLAGS = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32, ALL: 63, NONE: 0 } as const
+type TcpFlag = keyof typeof TCP_FLAGS
+
+function readFlags(args: Arguments, text: string): number {
+  return text.split(',').reduce((all, word) => {
+    const name = word.toUpperCase()
+    if (!Object.hasOwn(TCP_FLAGS, name)) throw args.error(`TCP flags: '${shown(word)}' is none of ${Object.keys(TCP_FLAGS).join(', ')}`)
+    return all | TCP_FLAGS[name as TcpFlag]
+  }, 0)
+}
+
 const SYN_MASK = TCP_FLAGS.FIN | TCP_FLAGS.SYN | TCP_FLAGS.RST | TCP_FLAGS.ACK
 
 export const tcp: MatchModule = () => {
@@ -84,7 +94,7 @@ export const tcp: MatchModule = () => {
       ...ports.options,
       '--tcp-flags': (args, negated) => {
         only(args)
-        flags = { mask: readBits(args, TCP_FLAGS, 'TCP flags'), set: readBits(args, TCP_FLAGS, 'TCP flags', secondValue(args)), negated }
+        flags = { mask: readFlags(args, args.value()), set: readFlags(args, secondValue(args)), negated }
       },
       '--syn': (args, negated) => {
         only(args)
