@@ -256,7 +256,10 @@ class RuleParser {
     }
   }
 
-  /** Whose option it is: the rule's, the target's, or that of the match that was loaded last. Only one may begin with what is cut short. */
+  /**
+   * Whose option it is: the rule's, the target's, or that of the match that was loaded last. What is cut short must be the
+   * beginning of one alone.
+   */
   #find(text: string): Found | null {
     if (Object.hasOwn(BASIC_OPTIONS, text)) return { name: text, basic: BASIC_OPTIONS[text] }
     const owners = [...this.#target === null ? [] : [{ reader: this.#target.reader, seen: this.#targetSeen }], ...[...this.#matches].reverse()]

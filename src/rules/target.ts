@@ -360,7 +360,8 @@ function checkHelper(args: Arguments, name: string | null, { protocol, protocolN
   if (!fits) throw args.error(`helper ${name} is not for this protocol and IP version`)
 }
 
-function ctListing({ notrack: exempt, zone, zoneOfMark, zoneDirection, helper, timeout }: Template, events: { readonly ct: string; readonly exp: string }): string {
+function ctListing(template: Template, events: { readonly ct: string; readonly exp: string }): string {
+  const { notrack: exempt, zone, zoneOfMark, zoneDirection, helper, timeout } = template
   const word = { both: 'zone', original: 'zone-orig', reply: 'zone-reply' }[zoneDirection]
   return [
     'CT', ...(exempt ? ['notrack'] : []), ...(helper === null ? [] : [`helper ${helper}`]), ...(timeout === null ? [] : [`timeout ${timeout}`]),

@@ -73,7 +73,8 @@ export class Arguments {
   /** Parts `--option=value`, which was taken last. */
   part(option: string): void {
     const { text, column } = this.current
-    this.words.splice(this.#next - 1, 1, { text: option, column }, { text: text.slice(option.length + 1), column: column + option.length + 1 })
+    const value = { text: text.slice(option.length + 1), column: column + option.length + 1 }
+    this.words.splice(this.#next - 1, 1, { text: option, column }, value)
   }
 
   take(): Word {

@@ -11,6 +11,22 @@ export function spellingsFile(name: string): string {
   return `${process.cwd()}/test/rules/spellings/${name}`
 }
 
+/** What `NAME` saved, with counters. */
+export function recordedSaved(name: string): string {
+  return readFileSync(spellingsFile(`${name}.saved.rules`), 'utf8')
+}
+
+/** How it listed that, by table. */
+export function recordedLists(name: string): Record<string, string> {
+  const parts = readFileSync(spellingsFile(`${name}.list.txt`), 'utf8').split(/^# table (\S+)\n/m).slice(1)
+  return Object.fromEntries(parts.flatMap((table, i) => i % 2 === 0 ? [[table, parts[i + 1].replace(/\n\n$/, '\n')]] : []))
+}
+
+/** What it refused or saved as something else. */
+export function recordedOthers(name: string): Record<string, Other[]> {
+  return JSON.parse(readFileSync(spellingsFile(`${name}.others.json`), 'utf8')) as Record<string, Other[]>
+}
+
 /** Rules by hand for an IP version: those of both, then its own. */
 export function writtenTables(family: 4 | 6): SpellingsTable[] {
   return tablesOf(['any.rules', `ipv${family}.rules`])

@@ -3,26 +3,18 @@
  * (`npm run rules:record`). What they save is listed as they list it, character for character, and so is what people wrote;
  * what both of iptables' ways into the kernel refuse is refused with its place, and nothing else but what is said to be.
  */
-import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import {
-  changedDifferences, listsOfWritten, ourLists, placeOfError, refusedHere, spellingsFile, TOOLS, writtenTables, wronglyRead, type Other,
+  changedDifferences, listsOfWritten, ourLists, placeOfError, recordedLists, recordedOthers, recordedSaved, refusedHere, TOOLS,
+  writtenTables, wronglyRead,
 } from '../support/rules-spellings.js'
-
-const recorded = (name: string) => readFileSync(spellingsFile(name), 'utf8')
-const recordedOthers = (name: string) => JSON.parse(recorded(`${name}.others.json`)) as Record<string, Other[]>
-
-function recordedLists(name: string): Record<string, string> {
-  const parts = recorded(`${name}.list.txt`).split(/^# table (\S+)\n/m).slice(1)
-  return Object.fromEntries(parts.flatMap((table, i) => i % 2 === 0 ? [[table, parts[i + 1].replace(/\n\n$/, '\n')]] : []))
-}
 
 describe.each(TOOLS)('$name', tool => {
   const { name, family } = tool
   const others = recordedOthers(name)
 
   test('what it saves is listed as it lists it', () => {
-    expect(ourLists(recorded(`${name}.saved.rules`), family)).toEqual(recordedLists(name))
+    expect(ourLists(recordedSaved(name), family)).toEqual(recordedLists(name))
   })
 
   test('what was written is listed as it lists it', () => {

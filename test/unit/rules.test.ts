@@ -39,8 +39,9 @@ describe('what is not understood is an error with its place', () => {
 
   test('a line with several addresses is a rule for each pair of them, up to a limit', () => {
     const [{ chains: [{ rules }] }] = parseRules(filter('-s 10.0.0.1,10.0.0.2/24 -d 10.1,10.2 -j ACCEPT', '-j DROP')).tables
-    expect(rules.map(({ number, line, basics: { source, destination } }) => [number, line, source?.value.text, destination?.value.text])).toEqual([
-      [1, 3, '10.0.0.1', '10.1.0.0'], [2, 3, '10.0.0.1', '10.2.0.0'], [3, 3, '10.0.0.0/24', '10.1.0.0'], [4, 3, '10.0.0.0/24', '10.2.0.0'], [5, 4, undefined, undefined],
+    expect(rules.map(({ number, line, basics }) => [number, line, basics.source?.value.text, basics.destination?.value.text])).toEqual([
+      [1, 3, '10.0.0.1', '10.1.0.0'], [2, 3, '10.0.0.1', '10.2.0.0'], [3, 3, '10.0.0.0/24', '10.1.0.0'],
+      [4, 3, '10.0.0.0/24', '10.2.0.0'], [5, 4, undefined, undefined],
     ])
     const many = Array.from({ length: 33 }, (_, i) => `10.0.0.${i}`).join(',')
     expect(() => parseRules(filter(`-s ${many} -d ${many} -j ACCEPT`))).toThrow('1089 rules in one line: at most 1024')

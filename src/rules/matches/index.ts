@@ -8,8 +8,8 @@ import { recent } from './recent.js'
 import { icmp, icmp6, multiport, sctp, tcp, udp } from './transport.js'
 
 const MODULES: Readonly<Record<string, MatchModule>> = {
-  addrtype, comment, connbytes, connlimit, connmark, conntrack, dscp, helper, icmp, icmp6, icmpv6: icmp6, iprange, length, limit, mac, mark, multiport,
-  recent, sctp, state, statistic, tcp, udp, ttl, hl,
+  addrtype, comment, connbytes, connlimit, connmark, conntrack, dscp, helper, icmp, icmp6, icmpv6: icmp6, iprange, length, limit, mac,
+  mark, multiport, recent, sctp, state, statistic, tcp, udp, ttl, hl,
 }
 
 /** Which family a match is of, where it is of one. */
