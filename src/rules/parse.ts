@@ -262,7 +262,8 @@ class RuleParser {
    */
   #find(text: string): Found | null {
     if (Object.hasOwn(BASIC_OPTIONS, text)) return { name: text, basic: BASIC_OPTIONS[text] }
-    const owners = [...this.#target === null ? [] : [{ reader: this.#target.reader, seen: this.#targetSeen }], ...[...this.#matches].reverse()]
+    const target = this.#target === null ? [] : [{ reader: this.#target.reader, seen: this.#targetSeen }]
+    const owners = [...target, ...[...this.#matches].reverse()]
     const whole = owners.find(({ reader }) => Object.hasOwn(reader.options, text))
     if (whole !== undefined) return { name: text, read: whole.reader.options[text], seen: whole.seen }
     if (!/^--./.test(text)) return null

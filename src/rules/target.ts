@@ -181,7 +181,11 @@ const connmarkTarget: TargetModule = () => {
     begin(args)
     copy = wanted
   })
-  const maskOption = (which: keyof typeof masks): ReadOption => plain(args => { masks[which] = readNumber(args, ALL, 'mask') })
+  /** What is set before has this mask, what is set after it its own. */
+  const maskOption = (which: keyof typeof masks): ReadOption => plain(args => {
+    const mask = masks[which] = readNumber(args, ALL, 'mask')
+    if (change !== null && which !== 'nf') change = { ...change, mask }
+  })
   const shiftOption = (left: boolean): ReadOption => plain(args => { shift = { by: readNumber(args, 31, 'shift'), left } })
   return {
     options: {
@@ -198,7 +202,7 @@ const connmarkTarget: TargetModule = () => {
       if (both !== undefined && (nf !== undefined || ct !== undefined)) throw args.error('CONNMARK: --mask is both --nfmask and --ctmask')
       if (copy !== null) return copyMark(copy, both ?? nf ?? ALL, both ?? ct ?? ALL, shift)
       if (change === null) throw args.error('CONNMARK: what to do is missing')
-      return changeConnmark({ value: change.value, mask: both ?? ct ?? change.mask }, shift)
+      return changeConnmark(change, shift)
     },
   }
 }
@@ -312,13 +316,14 @@ const ct: TargetModule = () => {
   let template = NO_TEMPLATE
   const events = { ct: '', exp: '' }
   const directions = new Set<Template['zoneDirection']>()
-  /** Of both directions where both were given one: the last zone counts. */
+  /** Of both directions where both were given one; the last zone counts, but that the packet's mark is one. */
   const zone = (direction: Template['zoneDirection']): ReadOption => plain(args => {
     const text = args.value()
     if (direction !== 'both') directions.add(direction)
     const zoneDirection = directions.size === 1 ? [...directions][0] : 'both'
-    const zoneOfMark = text.toLowerCase() === 'mark'
-    template = { ...template, zoneDirection, zoneOfMark, zone: zoneOfMark ? 0 : readNumber(args, 65535, 'zone', text) }
+    const isMark = text.toLowerCase() === 'mark'
+    const id = isMark ? 0 : readNumber(args, 65535, 'zone', text)
+    template = { ...template, zoneDirection, zoneOfMark: isMark || template.zoneOfMark, zone: id }
   })
   return {
     options: {

@@ -5,10 +5,12 @@ import { rangeTraits } from '../sieve.js'
 import type { Arguments } from '../text.js'
 import { addressText, bitNames, rangeText, readBits, readNumber, readPaddedAddress, readRange, shown, type Range } from '../values.js'
 
+const MOST_COMMENT = 255
+
 export const comment: MatchModule = () => {
   let text: string | null = null
   return {
-    options: { '--comment': plain(args => { text = args.value() }) },
+    options: { '--comment': plain(args => { text = args.value().slice(0, MOST_COMMENT) }) },
     finish: args => {
       if (text === null) throw args.error('comment: --comment is missing')
       return match('comment', `/* ${text} */`, () => true)
