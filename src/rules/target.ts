@@ -108,13 +108,16 @@ function readPrefix(args: Arguments, most: number): string {
   return text.slice(0, most)
 }
 
+/** `iptables-legacy` has room for less, and cuts what is longer. */
+const MOST_NFLOG_PREFIX = 127
+
 const nflog: TargetModule = () => {
   let prefix = ''
   const numbers: Record<string, number> = {}
   const number = (name: string, most: number): ReadOption => plain(args => { numbers[name] = readNumber(args, most, name) })
   return {
     options: {
-      '--nflog-prefix': plain(args => { prefix = readPrefix(args, 63) }), '--nflog-group': number('group', 65535),
+      '--nflog-prefix': plain(args => { prefix = readPrefix(args, MOST_NFLOG_PREFIX) }), '--nflog-group': number('group', 65535),
       '--nflog-size': number('size', ALL), '--nflog-range': number('range', ALL), '--nflog-threshold': number('threshold', 65535),
     },
     finish: args => {

@@ -96,8 +96,10 @@ export function rulesListed(list: string): string[] {
   return list.split('\n\n').flatMap(chain => chain.split('\n').slice(2)).filter(line => line !== '')
 }
 
-/** What `iptables-nft` leaves out of a rule when it loads it, and what is left. */
-const LEFT_OUT_BY_NFT: Readonly<Record<string, string>> = {
+/** What `iptables-nft` makes of rules when it loads them, that is not what was written. */
+const CHANGED_BY_NFT: Readonly<Record<string, string>> = {
+  '-A FORWARD -p tcp -m tcp --dport 80 -m tcp --dport 81': '-A FORWARD -p tcp -m tcp --dport 81',
+  '-A FORWARD -p tcp -m tcp --dport 80 -m tcp --sport 81': '-A FORWARD -p tcp -m tcp --sport 81 --dport 80',
   '-A FORWARD -i +': '-A FORWARD',
   '-A FORWARD -p tcp ! --dport 0:65535': '-A FORWARD -p tcp',
   '-A FORWARD -p udp ! --dport 0:65535': '-A FORWARD -p udp',
@@ -110,6 +112,12 @@ const LEFT_OUT_BY_NFT: Readonly<Record<string, string>> = {
     '-A FORWARD -j NFLOG --nflog-prefix p --nflog-group 5 --nflog-threshold 20',
 }
 
+/** The same of `iptables-legacy`. */
+const CHANGED_BY_LEGACY: Readonly<Record<string, string>> = {
+  '-A FORWARD -j NFLOG --nflog-prefix 1234567890123456789012345678901234567890123456789012345678901234':
+    '-A FORWARD -j NFLOG --nflog-prefix 123456789012345678901234567890123456789012345678901234567890123',
+}
+
 type Others = Readonly<Record<string, readonly Other[]>>
 type Lists = Readonly<Record<string, string>>
 
@@ -120,7 +128,7 @@ type Difference = readonly [line: string, ours: readonly string[], tool: readonl
 export function listsOfWritten({ family, tool }: Tool, others: Others): Lists {
   const kept = writtenTables(family).map(each => rulesetOf(each, each.lines.flatMap(line => {
     if (others[each.table].some(other => other.line === line)) return []
-    return tool === 'nft' ? LEFT_OUT_BY_NFT[line] ?? line : line
+    return (tool === 'nft' ? CHANGED_BY_NFT : CHANGED_BY_LEGACY)[line] ?? line
   })))
   return ourLists(kept.join(''), family)
 }
