@@ -8,11 +8,12 @@ import type { VerdictBatch } from '../types.js'
 import { UsageError } from './errors.js'
 import { explanationText } from './explain.js'
 import { PASSED_BY_RULES, passedByRules, readRuleset } from './rules.js'
-import { CLI_BATCH, readPackets, type Run } from './run.js'
+import { CLI_BATCH, noticeOffloaded, readPackets, type Run } from './run.js'
 
 /** One configuration. */
 interface Side {
   readonly name: string
+  readonly tracker: Parameters<typeof noticeOffloaded>[0]
   /** What it makes of each packet, in a word or two. */
   readonly outcomes: (batch: PacketBatch) => string[]
   /** Why, of a packet of the last batch; numbered from 1 over all. */
@@ -35,6 +36,8 @@ export async function diff(run: Run): Promise<void> {
     const { json } = run.invocation
     differences.forEach((difference, i) => run.output.write(difference.text([sides[0].name, sides[i + 1].name], packets, json)))
     await run.output.flush()
+    // Of all alike: it is the capture that they are of.
+    noticeOffloaded(sides[0].tracker, run.notice)
     for (const { name, notices } of sides) for (const text of notices()) run.notice(`${name}: ${text}`)
     if (failure !== null) throw failure
   } finally {
@@ -60,7 +63,7 @@ function rulesSide({ invocation, notice }: Run, path: string, { firewall: option
   const firewall = createFirewall(readRuleset(path, { unknown }, notice), { ...options, tracker: { sysctl, hashSeed, checksum } })
   let decisions: ReturnType<typeof firewall.judgeBatch> = []
   return {
-    name: path,
+    name: path, tracker: firewall.tracker,
     outcomes: batch => {
       decisions = firewall.judgeBatch(batch)
       return decisions.map(({ action }) => action ?? 'not judged')
@@ -77,7 +80,7 @@ function trackerSide({ sdk, invocation }: Run, sysctl: Readonly<Record<string, n
   })
   const settings = Object.entries(sysctl).map(([name, value]) => `${name}=${value}`)
   return {
-    name: settings.join(',') || 'without',
+    name: settings.join(',') || 'without', tracker,
     outcomes: batch => {
       const verdicts = tracker.trackBatch(batch)
       return Array.from({ length: verdicts.count }, (_, i) => verdictText(verdicts, i))

@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { ConntrackError } from '../errors.js'
 import { createFirewall, type Decision, type Firewall } from '../rules/firewall.js'
-import { decisionJson, decisionText } from '../rules/decision.js'
+import { decisionJson, decisionText, type Sources } from '../rules/decision.js'
 import { parseRules } from '../rules/parse.js'
 import type { Ruleset } from '../rules/ruleset.js'
 import { createTrace } from '../rules/trace.js'
 import { CheckFailed, InputError, UsageError } from './errors.js'
 import type { RulesRequest } from './options.js'
-import { readPackets, type Run } from './run.js'
+import { noticeOffloaded, readPackets, type Run } from './run.js'
 
 export async function rules(run: Run): Promise<void> {
   const request = run.invocation.rules!
@@ -18,11 +18,16 @@ export async function rules(run: Run): Promise<void> {
   const firewall = newFirewall(run, rulesets, request)
   try {
     for (const text of firewall.notices) run.notice(text)
-    await judgeCapture(run, firewall, request)
+    await judgeCapture(run, firewall, request, sourcesOf(request, rulesets))
   } finally {
     run.progress.end()
     firewall.close()
   }
+}
+
+/** Lines are of several files where there is `--also`. */
+function sourcesOf({ rulesets: paths }: RulesRequest, rulesets: readonly Ruleset[]): Sources | undefined {
+  return rulesets.length === 1 ? undefined : Object.fromEntries(rulesets.map(({ family }, i) => [family, paths[i]]))
 }
 
 /** Reads a ruleset; what it warns of is said. */
@@ -56,19 +61,19 @@ function newFirewall({ invocation }: Run, rulesets: readonly Ruleset[], { firewa
   }
 }
 
-async function judgeCapture(run: Run, firewall: Firewall, request: RulesRequest): Promise<void> {
+async function judgeCapture(run: Run, firewall: Firewall, request: RulesRequest, sources?: Sources): Promise<void> {
   const { output, invocation: { json } } = run
   const { trace } = request
-  const check = request.expect === null ? null : new Expected(request.expect)
+  const check = request.expect === null ? null : new Expected(request.expect, sources)
   const tally = { unseen: 0, notJudged: 0 }
-  const told = createTrace()
+  const told = createTrace(sources)
   const { packets, failure } = await readPackets(run, (batch, firstPacket) => {
     const decisions = firewall.judgeBatch(batch, index => firstPacket + index === trace ? told.watcher : undefined)
     for (const decision of decisions) {
       if (decision.unseen) tally.unseen++
       if (decision.by === 'not-judged') tally.notJudged++
       check?.compare(decision)
-      if (json && trace === 0) output.write(decisionJson(decision) + '\n')
+      if (json && trace === 0) output.write(decisionJson(decision, sources) + '\n')
       if (decision.packet === trace) output.write(json ? told.json(decision) + '\n' : told.text(decision))
     }
     return trace === 0 || check !== null || firstPacket + batch.count <= trace
@@ -83,6 +88,7 @@ async function judgeCapture(run: Run, firewall: Firewall, request: RulesRequest)
 }
 
 function giveNotices({ notice }: Run, { unseen, notJudged }: { unseen: number; notJudged: number }, firewall: Firewall): void {
+  noticeOffloaded(firewall.tracker, notice)
   if (passedByRules(firewall)) notice(PASSED_BY_RULES)
   if (unseen > 0) notice(`rules asked ${unseen} packets for bytes that the capture does not have; those matches did not hold`)
   if (notJudged > 0) notice(`${notJudged} packets never came to the rules: not IP, malformed, fragments of later packets, or cut short`)
@@ -109,15 +115,15 @@ class Expected {
   #differences = 0
   #first = ''
 
-  constructor(readonly path: string) {
+  constructor(readonly path: string, readonly sources?: Sources) {
     this.#lines = fileText(path).split('\n').filter(line => line.trim() !== '')
   }
 
   compare(decision: Decision): void {
     const wanted = this.#lines[decision.packet - 1]
-    const got = decisionJson(decision)
+    const got = decisionJson(decision, this.sources)
     if (wanted === undefined || sameDecision(wanted, got)) return
-    this.#differ(`packet ${decision.packet}: ${decisionText(decision)}; expected ${wanted}`)
+    this.#differ(`packet ${decision.packet}: ${decisionText(decision, this.sources)}; expected ${wanted}`)
   }
 
   #differ(what: string): void {

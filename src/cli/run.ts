@@ -168,10 +168,14 @@ function countUnread(batch: PacketBatch, verdicts: VerdictBatch, unread: Map<num
 }
 
 function giveNotices(run: Run, tracker: CommandTracker, unread: ReadonlyMap<number, number>): void {
-  const offloaded = tracker.statistics().offloadedChecksums
-  if (offloaded > 0) {
-    run.notice(`checksums of ${offloaded === 1 ? '1 packet' : `${offloaded} packets`} had been left to the capturing host's`
-      + ' network card and were taken as right; --checksum verify looks at them')
-  }
+  noticeOffloaded(tracker, run.notice)
   for (const text of linkTypeNotices(unread)) run.notice(text)
+}
+
+/** Says how many checksums nobody has looked at. */
+export function noticeOffloaded(tracker: Pick<Tracker, 'statistics'>, notice: Run['notice']): void {
+  const offloaded = tracker.statistics().offloadedChecksums
+  if (offloaded === 0) return
+  notice(`checksums of ${offloaded === 1 ? '1 packet' : `${offloaded} packets`} had been left to the capturing host's`
+    + ' network card and were taken as right; --checksum verify looks at them')
 }

@@ -11,3 +11,6 @@ export class RulesError extends ConntrackError {
     super('bad-rules', `line ${line}, column ${column}: ${what}`)
   }
 }
+
+/** Right for `iptables-restore`, and not understood here. */
+export class NotUnderstood extends RulesError {}

@@ -47,6 +47,8 @@ export type DecidedBy =
 
 export interface Decision {
   readonly packet: number
+  /** The IP version whose rules it met; `null` where it never came to the rules. */
+  readonly family: 4 | 6 | null
   /** `null` where it never came to the rules. */
   readonly action: 'ACCEPT' | 'DROP' | 'REJECT' | null
   readonly by: DecidedBy
@@ -91,7 +93,14 @@ export class Firewall implements Disposable {
     if (!PATHS.includes(hook)) throw invalid('hook must be forward, input or output')
     const networks = local.map(network)
     const isLocal: Machine['isLocal'] = (data, at, family) => isOf(networks, data, at, family)
-    const machine: Machine = { recent: new Map(), isLocal }
+    const behind = Object.entries(interfaces).flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
+      .sort((a, b) => b.length - a.length)
+    const networkAt = (data: Uint8Array, at: number, family: 4 | 6) => behind.find(each => isIn(data, at, family, each.network)) ?? null
+    const machine: Machine = {
+      recent: new Map(), isLocal,
+      interfaceAt: (data, at, family) => isLoopback(data, at, family) ? 'lo' : networkAt(data, at, family)?.name ?? '',
+      isAnycast: (data, at) => isNetworkAddress(data, at, networkAt(data, at, 6)),
+    }
     const names = ['', 'lo', ...Object.keys(interfaces)]
     for (const ruleset of rulesets) {
       if (this.#families[ruleset.family]) throw invalid(`two rulesets for IPv${ruleset.family}`)
@@ -101,8 +110,7 @@ export class Firewall implements Disposable {
     const policies = [...new Set(templates.flatMap(({ timeout }) => timeout ?? []))]
     this.#judge = new Judge(this.#families, {
       hook, isLocal: networks.length === 0 ? null : isLocal, policies,
-      interfaces: Object.entries(interfaces).flatMap(([name, prefixes]) => prefixes.map(prefix => interfaceOf(name, prefix)))
-        .sort((a, b) => b.length - a.length),
+      interfaces: behind,
     })
     this.#among = trackAmong(this.#judge)
     this.tracker = createTracker(trackerOptions(rulesets, templates, policies, options))
@@ -201,6 +209,11 @@ function isLoopback(data: Uint8Array, at: number, family: 4 | 6): boolean {
   if (family === 4) return data[at] === 127
   for (let i = 0; i < 15; i++) if (data[at + i] !== 0) return false
   return data[at + 15] === 1
+}
+
+/** Networks of one or two addresses have no address of their own. */
+function isNetworkAddress(data: Uint8Array, at: number, found: ReturnType<typeof interfaceOf> | null): boolean {
+  return found !== null && found.length < 127 && found.network.address.every((byte, i) => data[at + i] === byte)
 }
 
 function interfaceOf(name: string, prefix: string): Interface & { length: number } {

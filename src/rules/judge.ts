@@ -200,7 +200,7 @@ export class Judge implements PacketHooks {
     const rule = isByRules ? this.#rule?.rule ?? null : null
     const chain = isByRules ? this.#chain!.chain : null
     return {
-      packet: verdict.packet,
+      packet: verdict.packet, family: by === 'not-judged' ? null : this.packet.family,
       action: isByRules ? this.#outcome : by === 'not-judged' ? null : by === 'no-rules' ? 'ACCEPT' : 'DROP',
       by, rule, table: isByRules ? this.#table : null, chain: chain === null ? null : chain.name,
       line: rule !== null ? rule.line : chain !== null ? chain.line : null,

@@ -11,6 +11,10 @@ export type Holds = (packet: RulePacket) => boolean
 export interface Machine {
   /** The address of the machine itself is at `at`. */
   readonly isLocal: (data: Uint8Array, at: number, family: 4 | 6) => boolean
+  /** The interface that the network of the address at `at` is behind; empty where none is known. */
+  readonly interfaceAt: (data: Uint8Array, at: number, family: 4 | 6) => string
+  /** The IPv6 address at `at` is that of a network: any router's there (RFC 4291, section 2.6.1). */
+  readonly isAnycast: (data: Uint8Array, at: number) => boolean
   /** Lists of `recent` by family and name. */
   readonly recent: Map<string, RecentList>
 }

@@ -2,7 +2,7 @@
  * Reads what `iptables-save` and `ip6tables-save` write. In: text. Out: a ruleset, or a `RulesError` with line and column:
  * nothing that is not understood is passed over.
  */
-import { RulesError } from './error.js'
+import { NotUnderstood, RulesError } from './error.js'
 import { implicitMatch, matchFamily, matchModule, matchProtocol } from './matches/index.js'
 import { never } from './matches/header.js'
 import type { Match, MatchReader, ReadOption, RuleContext } from './match.js'
@@ -21,6 +21,8 @@ export interface ParseOptions {
 /** Tables that are read, and whose rules are not. */
 const UNJUDGED = ['nat']
 const MOST_NAME = 28
+/** A line with many sources and as many destinations would be their product. */
+const MOST_RULES_OF_LINE = 1024
 
 /**
  * Reads a ruleset.
@@ -131,7 +133,7 @@ class Parser {
     const chain = this.#chainOf(table, name, line)
     if (!table.judged) return
     const place = { table: table.name, chain: chain.name, number: chain.rules.length + 1, line, text: text.slice(counters.length) }
-    chain.rules.push(new RuleParser(this.family, place, new Arguments(found.slice(2), line), this.unknown, this.#warnings).read())
+    chain.rules.push(...new RuleParser(this.family, place, new Arguments(found.slice(2), line), this.unknown, this.#warnings).read())
   }
 
   #chainOf(table: OpenTable, name: Word, line: number): OpenChain {
@@ -145,8 +147,8 @@ class Parser {
   }
 }
 
-function checkChainName({ text, quoted }: Word, line: number, column: number): void {
-  if (text === '' || text.length > MOST_NAME || /[\s!]/.test(text[0] ?? '') || text.startsWith('-') || (quoted && /\s/.test(text))) {
+function checkChainName({ text }: Word, line: number, column: number): void {
+  if (text === '' || text.length > MOST_NAME || text.startsWith('!') || text.startsWith('-') || /\s/.test(text)) {
     throw new RulesError(`'${shown(text)}' is no name of a chain`, line, column)
   }
 }
@@ -196,19 +198,23 @@ const BASIC_OPTIONS: Readonly<Record<string, string>> = {
 
 type Place = Pick<Rule, 'table' | 'chain' | 'number' | 'line' | 'text'>
 
-/** One rule. */
+const LONG_OPTIONS = Object.keys(BASIC_OPTIONS).filter(name => name.startsWith('--'))
+
+type Found = { readonly name: string } & ({ readonly basic: string } | { readonly read: ReadOption; readonly seen: Set<ReadOption> })
+
+/** One line: a rule, or several where it names several addresses. */
 class RuleParser {
-  #source: Negatable<Network> | null = null
-  #destination: Negatable<Network> | null = null
+  #sources: readonly Negatable<Network>[] | null = null
+  #destinations: readonly Negatable<Network>[] | null = null
   #in: Negatable<string> | null = null
   #out: Negatable<string> | null = null
   #protocol: Negatable<number> = { value: 0, negated: false }
   #fragment: Negatable<true> | null = null
   #target: { name: string; reader: TargetReader } | null = null
   #jump: Rule['jump'] = null
-  readonly #matches: { readonly name: string; readonly reader: MatchReader; readonly seen: Set<string> }[] = []
+  readonly #matches: { readonly name: string; readonly reader: MatchReader; readonly seen: Set<ReadOption> }[] = []
   readonly #basicsSeen = new Set<string>()
-  readonly #targetSeen = new Set<string>()
+  readonly #targetSeen = new Set<ReadOption>()
   /** Something in it was not understood, and that is no error. */
   #isUnknown = false
 
@@ -217,15 +223,15 @@ class RuleParser {
     readonly warnings: RulesWarning[],
   ) {}
 
-  read(): Rule {
+  read(): Rule[] {
     let negated = false
     while (!this.args.done) {
-      const word = this.args.take()
-      if (!word.quoted && word.text === '!') {
+      const { text } = this.args.take()
+      if (text === '!') {
         if (negated) throw this.args.error("'!' stands there twice")
         negated = true
       } else {
-        this.#option(word, negated)
+        this.#option(text, negated)
         negated = false
       }
     }
@@ -233,39 +239,56 @@ class RuleParser {
     return this.#finish()
   }
 
-  #option(word: Word, negated: boolean): void {
-    const { text } = word
-    const basic = word.quoted || !Object.hasOwn(BASIC_OPTIONS, text) ? null : BASIC_OPTIONS[text]
-    if (basic !== null) return this.#basic(basic, negated)
-    const found = word.quoted ? null : this.#find(text)
-    if (found === null) return this.#notUnderstood(`'${shown(text)}' is not understood here`)
-    if (found.seen.has(text)) throw this.args.error(`${text} is there twice`)
-    found.seen.add(text)
-    found.read(this.args, negated)
+  #option(text: string, negated: boolean): void {
+    const name = /^--[^=]+(?==)/.exec(text)?.[0] ?? text
+    const found = this.#find(name) ?? this.#findOfProtocol(name)
+    if (found === null) return this.#notUnderstood(this.args.error(`'${shown(text)}' is not understood here`))
+    if ('basic' in found && name !== text) throw this.args.error(`${name} and its value are two words`)
+    if (name !== text) this.args.part(name)
+    try {
+      if ('basic' in found) return this.#basic(found.basic, negated)
+      if (found.seen.has(found.read)) throw this.args.error(`${found.name} is there twice`)
+      found.seen.add(found.read)
+      found.read(this.args, negated)
+    } catch (error) {
+      if (!(error instanceof NotUnderstood)) throw error
+      this.#notUnderstood(error)
+    }
   }
 
-  /** Whose option it is: the target's, or that of the match that was loaded last; that of the protocol where none was. */
-  #find(text: string): { read: ReadOption; seen: Set<string> } | null {
-    const target = this.#target?.reader.options
-    if (target && Object.hasOwn(target, text)) return { read: target[text], seen: this.#targetSeen }
-    for (let i = this.#matches.length - 1; i >= 0; i--) {
-      const { reader, seen } = this.#matches[i]
-      if (Object.hasOwn(reader.options, text)) return { read: reader.options[text], seen }
-    }
-    const implicit = this.#protocol.value === 0 || this.#protocol.negated ? null : implicitMatch(this.#protocol.value, this.family)
+  /**
+   * Whose option it is: the rule's, the target's, or that of the match that was loaded last. What is cut short must be the
+   * beginning of one alone.
+   */
+  #find(text: string): Found | null {
+    if (Object.hasOwn(BASIC_OPTIONS, text)) return { name: text, basic: BASIC_OPTIONS[text] }
+    const target = this.#target === null ? [] : [{ reader: this.#target.reader, seen: this.#targetSeen }]
+    const owners = [...target, ...[...this.#matches].reverse()]
+    const whole = owners.find(({ reader }) => Object.hasOwn(reader.options, text))
+    if (whole !== undefined) return { name: text, read: whole.reader.options[text], seen: whole.seen }
+    if (!/^--./.test(text)) return null
+    const basics = LONG_OPTIONS.filter(name => name.startsWith(text)).map(name => ({ name, basic: BASIC_OPTIONS[name] }))
+    const others = owners.flatMap(({ reader: { options }, seen }) =>
+      Object.keys(options).filter(name => name.startsWith(text)).map(name => ({ name, read: options[name], seen })))
+    const meant = new Set([...basics.map(({ basic }) => basic), ...others.map(({ read }) => read)])
+    return meant.size === 1 ? others[0] ?? basics[0] : null
+  }
+
+  /** The match of the rule's protocol need not be loaded. */
+  #findOfProtocol(text: string): Found | null {
+    const { value, negated } = this.#protocol
+    const implicit = value === 0 || negated ? null : implicitMatch(value, this.family)
     if (implicit === null || this.#matches.some(({ name }) => name === implicit)) return null
-    const reader = matchModule(implicit)!(this.#context)
-    if (!Object.hasOwn(reader.options, text)) return null
-    const seen = new Set<string>()
-    this.#matches.push({ name: implicit, reader, seen })
-    return { read: reader.options[text], seen }
+    this.#matches.push({ name: implicit, reader: matchModule(implicit)!(this.#context), seen: new Set() })
+    const found = this.#find(text)
+    if (found === null) this.#matches.pop()
+    return found
   }
 
   /** An error, or the rest of the rule is left unread and no packet fits it. */
-  #notUnderstood(what: string): void {
-    const error = this.args.error(what)
+  #notUnderstood(error: RulesError): void {
     if (this.unknown === 'error') throw error
-    this.warnings.push({ line: error.line, column: error.column, text: `${what}: no packet fits this rule` })
+    this.warnings.push({ line: error.line, column: error.column, text: `${error.what}: no packet fits this rule` })
     this.#isUnknown = true
     while (!this.args.done) this.args.take()
   }
@@ -278,8 +301,8 @@ class RuleParser {
     if (negated && ['match', 'jump', 'goto'].includes(name)) throw args.error(`${args.current.text} cannot be negated`)
     switch (name) {
       case 'protocol': return this.#setProtocol(negated)
-      case 'source': this.#source = { value: readNetwork(args, family), negated }; return
-      case 'destination': this.#destination = { value: readNetwork(args, family), negated }; return
+      case 'source': this.#sources = readNetworks(args, family, negated); return
+      case 'destination': this.#destinations = readNetworks(args, family, negated); return
       case 'in': this.#in = this.#interface(negated, ['OUTPUT', 'POSTROUTING']); return
       case 'out': this.#out = this.#interface(negated, ['PREROUTING', 'INPUT']); return
       case 'fragment': return this.#setFragment(negated)
@@ -308,7 +331,7 @@ class RuleParser {
 
   #load(name: string): void {
     const module = matchModule(name)
-    if (module === null) return this.#notUnderstood(`match '${shown(name)}' is not understood`)
+    if (module === null) return this.#notUnderstood(this.args.error(`match '${shown(name)}' is not understood`))
     const wrongFamily = (matchFamily(name) ?? this.family) !== this.family
     if (wrongFamily) throw this.args.error(`match ${name} is not for IPv${this.family}`)
     this.#matches.push({ name, reader: module(this.#context), seen: new Set() })
@@ -317,7 +340,7 @@ class RuleParser {
   #setTarget(name: string, goto: boolean): void {
     const known = targetModule(name)
     if (known === null || goto) {
-      if (isUnknownTarget(name) && this.unknown === 'never-match') return this.#notUnderstood(`target '${shown(name)}' is not understood`)
+      if (isUnknownTarget(name) && this.unknown === 'never-match') return this.#notUnderstood(this.args.error(`target '${shown(name)}' is not understood`))
       this.#jump = { chain: name, goto }
       return
     }
@@ -332,15 +355,32 @@ class RuleParser {
     return { family: this.family, protocol, protocolNegated, table: this.place.table, chain: this.place.chain }
   }
 
-  #finish(): Rule {
+  /** A rule for each pair of addresses, sources first. */
+  #finish(): Rule[] {
+    this.#checkLists()
+    const parts = this.#isUnknown ? { matches: [never(this.place.text)], target: null, jump: null } : this.#finishParts()
+    const { place } = this
+    return (this.#sources ?? [null]).flatMap(source => (this.#destinations ?? [null]).map(destination => {
+      const basics: Basics = {
+        source, destination, inInterface: this.#in, outInterface: this.#out, protocol: this.#protocol, fragment: this.#fragment,
+      }
+      return { ...place, basics, ...parts }
+    })).map((rule, i) => ({ ...rule, number: place.number + i }))
+  }
+
+  #checkLists(): void {
+    const all = [this.#sources ?? [], this.#destinations ?? []]
+    const isMixed = all.some(list => list.length > 1) && all.flat().some(({ negated }) => negated)
+    if (isMixed) throw this.args.error('an address cannot be negated where there are several')
+    const rules = all.reduce((product, { length }) => product * Math.max(1, length), 1)
+    if (rules > MOST_RULES_OF_LINE) throw this.args.error(`${rules} rules in one line: at most ${MOST_RULES_OF_LINE}`)
+  }
+
+  #finishParts(): Pick<Rule, 'matches' | 'target' | 'jump'> {
     const context = this.#context
-    const basics: Basics = {
-      source: this.#source, destination: this.#destination, inInterface: this.#in, outInterface: this.#out,
-      protocol: this.#protocol, fragment: this.#fragment,
-    }
-    const target = (): Target | null => this.#target?.reader.finish(this.args, context) ?? null
-    if (this.#isUnknown) return { ...this.place, basics, matches: [never(this.place.text)], target: null, jump: null }
-    return { ...this.place, basics, matches: this.#finishMatches(context), target: target(), jump: this.#jump }
+    const matches = this.#finishMatches(context)
+    const target: Target | null = this.#target?.reader.finish(this.args, context) ?? null
+    return { matches, target, jump: this.#jump }
   }
 
   #finishMatches(context: RuleContext): Match[] {
@@ -352,6 +392,11 @@ class RuleParser {
       return reader.finish(this.args, context)
     })
   }
+}
+
+/** `10.0.0.1,10.0.0.2`: one after the other. */
+function readNetworks(args: Arguments, family: 4 | 6, negated: boolean): Negatable<Network>[] {
+  return args.value().split(',').map(text => ({ value: readNetwork(args, family, text.trimStart()), negated }))
 }
 
 /** Targets of the world that are not read here: their names are in capitals, and chains' may be too. */

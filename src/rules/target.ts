@@ -5,8 +5,8 @@ import { protocolNumber } from '../match.js'
 import { STATUS_BITS } from '../names.js'
 import { plain, type ReadOption, type RuleContext } from './match.js'
 import { STATE_BITS, type RulePacket, type Template } from './packet.js'
-import type { Arguments } from './text.js'
-import { hex, readMark, readNumber, shown } from './values.js'
+import { quoted, type Arguments } from './text.js'
+import { hex, readMark, readNumber, shown, type Masked } from './values.js'
 
 /** What becomes of a packet: it is done, goes back to the chain it came from, or on to the next rule. */
 export type Outcome = 'ACCEPT' | 'DROP' | 'REJECT' | 'RETURN' | 'CONTINUE'
@@ -62,8 +62,10 @@ const reject: TargetModule = ({ family }) => {
     options: {
       '--reject-with': plain(args => {
         const text = args.value()
-        if (!Object.hasOwn(REJECTIONS[family], text)) throw args.error(`REJECT: '${shown(text)}' is none of ${Object.keys(REJECTIONS[family]).join(', ')}`)
-        kind = REJECTIONS[family][text] || text
+        const names = Object.keys(REJECTIONS[family])
+        const name = names.find(each => each.startsWith(text.toLowerCase()))
+        if (name === undefined) throw args.error(`REJECT: '${shown(text)}' is none of ${names.join(', ')}`)
+        kind = REJECTIONS[family][name] || name
       }),
     },
     finish: (args, { protocol, protocolNegated }) => {
@@ -74,7 +76,6 @@ const reject: TargetModule = ({ family }) => {
 }
 
 const LEVELS = ['emerg', 'alert', 'crit', 'error', 'warning', 'notice', 'info', 'debug']
-const LEVEL_ALIASES: Readonly<Record<string, number>> = { panic: 0, err: 3, warn: 4 }
 const LOG_FLAGS: Readonly<Record<string, number>> = {
   '--log-tcp-sequence': 1, '--log-tcp-options': 2, '--log-ip-options': 4, '--log-uid': 8, '--log-macdecode': 32,
 }
@@ -85,11 +86,11 @@ const log: TargetModule = () => {
   const flag = (bit: number) => plain(() => { flags |= bit })
   return {
     options: {
-      '--log-prefix': plain(args => { prefix = shorter(args, 29) }),
+      '--log-prefix': plain(args => { prefix = readPrefix(args, 29) }),
       '--log-level': plain(args => {
-        const text = args.value().toLowerCase()
-        const named = LEVELS.indexOf(text)
-        level = named >= 0 ? named : LEVEL_ALIASES[text] ?? readNumber(args, 7, 'level', text)
+        const text = args.value()
+        const named = LEVELS.indexOf(text === 'panic' ? 'emerg' : text)
+        level = named >= 0 ? named : readNumber(args, 7, 'level', text)
       }),
       ...Object.fromEntries(Object.entries(LOG_FLAGS).map(([name, bit]) => [name, flag(bit)])),
     },
@@ -100,104 +101,143 @@ const log: TargetModule = () => {
   }
 }
 
-function shorter(args: Arguments, most: number): string {
+/** What is logged before each packet; no more of it than there is room for. */
+function readPrefix(args: Arguments, most: number): string {
   const text = args.value()
-  if (text.length > most) throw args.error(`at most ${most} characters`)
-  return text
+  if (text === '') throw args.error('a prefix has at least one character')
+  return text.slice(0, most)
 }
+
+/** `iptables-legacy` has room for less, and cuts what is longer. */
+const MOST_NFLOG_PREFIX = 127
 
 const nflog: TargetModule = () => {
   let prefix = ''
   const numbers: Record<string, number> = {}
-  const number = (name: string): ReadOption => plain(args => { numbers[name] = readNumber(args, 0xffffffff, name) })
+  const number = (name: string, most: number): ReadOption => plain(args => { numbers[name] = readNumber(args, most, name) })
   return {
     options: {
-      '--nflog-prefix': plain(args => { prefix = shorter(args, 63) }),
-      '--nflog-group': number('group'), '--nflog-size': number('size'), '--nflog-range': number('range'), '--nflog-threshold': number('threshold'),
+      '--nflog-prefix': plain(args => { prefix = readPrefix(args, MOST_NFLOG_PREFIX) }), '--nflog-group': number('group', 65535),
+      '--nflog-size': number('size', ALL), '--nflog-range': number('range', ALL), '--nflog-threshold': number('threshold', 65535),
     },
-    finish: () => {
-      const shownNumbers = ['group', 'size', 'range', 'threshold'].filter(name => numbers[name]).map(name => `nflog-${name} ${numbers[name]}`)
-      const listing = [...(prefix === '' ? [] : [`nflog-prefix "${prefix}"`]), ...shownNumbers].join(' ')
+    finish: args => {
+      if ('size' in numbers && 'range' in numbers) throw args.error('NFLOG has one of --nflog-size and --nflog-range')
+      const isShown = (name: string) => numbers[name] > 0 || (name === 'size' && 'size' in numbers)
+      const shownNumbers = ['group', 'size', 'range', 'threshold'].filter(isShown).map(name => `nflog-${name} ${numbers[name]}`)
+      const listing = [...(prefix === '' ? [] : [`nflog-prefix ${quoted(prefix)}`]), ...shownNumbers].join(' ')
       return { name: 'NFLOG', listing, outcome: 'CONTINUE', act: null }
     },
   }
 }
 
-/** What `MARK` and `CONNMARK` make of a mark: the bits of `mask` zeroed, `value` exclusive-ored. */
-interface Change {
-  readonly value: number
-  readonly mask: number
-  readonly listing: string
-}
-
 const ALL = 0xffffffff
 
-/** `--set-mark` sets the bits of value and mask; `--set-xmark` zeroes those of the mask alone. */
-function changeOptions(set: (change: Change) => void): Record<string, ReadOption> {
+/** What `MARK` and `CONNMARK` make of a mark: the bits of the mask zeroed, the value exclusive-ored. `--set-mark` sets the bits of value and mask; `--set-xmark` zeroes those of the mask alone. */
+function changeOptions(set: (args: Arguments, value: number, mask: number) => void): Record<string, ReadOption> {
   const bits = (args: Arguments) => readNumber(args, ALL, 'mark')
-  const listed = (value: number, mask: number): Change => {
-    const [v, m] = [value >>> 0, mask >>> 0]
-    if (v === 0) return { value: v, mask: m, listing: `and ${hex(~m)}` }
-    if (v === m) return { value: v, mask: m, listing: `or ${hex(v)}` }
-    if (m === 0) return { value: v, mask: m, listing: `xor ${hex(v)}` }
-    return { value: v, mask: m, listing: m === ALL ? `set ${hex(v)}` : `xset ${hex(v)}/${hex(m)}` }
-  }
   return {
-    '--set-xmark': plain(args => { const { value, mask } = readMark(args); set(listed(value, mask)) }),
-    '--set-mark': plain(args => { const { value, mask } = readMark(args); set(listed(value, value | mask)) }),
-    '--and-mark': plain(args => set(listed(0, ~bits(args)))),
-    '--or-mark': plain(args => { const value = bits(args); set(listed(value, value)) }),
-    '--xor-mark': plain(args => set(listed(bits(args), 0))),
+    '--set-xmark': plain(args => { const { value, mask } = readMark(args); set(args, value, mask) }),
+    '--set-mark': plain(args => { const { value, mask } = readMark(args); set(args, value, value | mask) }),
+    '--and-mark': plain(args => set(args, 0, ~bits(args))),
+    '--or-mark': plain(args => { const value = bits(args); set(args, value, value) }),
+    '--xor-mark': plain(args => set(args, bits(args), 0)),
   }
+}
+
+function changeText({ value, mask }: Masked): string {
+  const [v, m] = [value >>> 0, mask >>> 0]
+  if (v === 0) return `and ${hex(~m)}`
+  if (v === m) return `or ${hex(v)}`
+  if (m === 0) return `xor ${hex(v)}`
+  return m === ALL ? `set ${hex(v)}` : `xset ${hex(v)}/${hex(m)}`
 }
 
 const markTarget: TargetModule = () => {
-  let change: Change | null = null
+  let change: Masked | null = null
   return {
-    options: changeOptions(wanted => { change = wanted }),
+    options: changeOptions((args, value, mask) => {
+      if (change !== null) throw args.error('MARK does one thing')
+      change = { value, mask }
+    }),
     finish: args => {
       if (change === null) throw args.error('MARK: what to do is missing')
-      const { value, mask, listing } = change
-      return { name: 'MARK', listing: `MARK ${listing}`, outcome: 'CONTINUE', act: packet => { packet.mark = (packet.mark & ~mask ^ value) >>> 0 } }
+      const { value, mask } = change
+      return { name: 'MARK', listing: `MARK ${changeText(change)}`, outcome: 'CONTINUE', act: packet => { packet.mark = (packet.mark & ~mask ^ value) >>> 0 } }
     },
   }
+}
+
+interface Shift {
+  readonly by: number
+  readonly left: boolean
 }
 
 const connmarkTarget: TargetModule = () => {
-  let change: Change | null = null
+  let change: Masked | null = null
   let copy: 'save' | 'restore' | null = null
-  let [nfmask, ctmask] = [ALL, ALL]
+  let shift: Shift = { by: 0, left: true }
+  const masks: { nf?: number; ct?: number; both?: number } = {}
+  const begin = (args: Arguments) => {
+    if (change !== null || copy !== null) throw args.error('CONNMARK does one thing')
+  }
+  const copyOption = (wanted: 'save' | 'restore'): ReadOption => plain(args => {
+    begin(args)
+    copy = wanted
+  })
+  /** What is set before has this mask, what is set after it its own. */
+  const maskOption = (which: keyof typeof masks): ReadOption => plain(args => {
+    const mask = masks[which] = readNumber(args, ALL, 'mask')
+    if (change !== null && which !== 'nf') change = { ...change, mask }
+  })
+  const shiftOption = (left: boolean): ReadOption => plain(args => { shift = { by: readNumber(args, 31, 'shift'), left } })
   return {
     options: {
-      ...changeOptions(wanted => { change = wanted }),
-      '--save-mark': plain(() => { copy = 'save' }),
-      '--restore-mark': plain(() => { copy = 'restore' }),
-      '--nfmask': plain(args => { nfmask = readNumber(args, ALL, 'mask') }),
-      '--ctmask': plain(args => { ctmask = readNumber(args, ALL, 'mask') }),
-      '--mask': plain(args => { nfmask = ctmask = readNumber(args, ALL, 'mask') }),
+      ...changeOptions((args, value, mask) => {
+        begin(args)
+        change = { value, mask }
+      }),
+      '--save-mark': copyOption('save'), '--restore-mark': copyOption('restore'),
+      '--nfmask': maskOption('nf'), '--ctmask': maskOption('ct'), '--mask': maskOption('both'),
+      '--left-shift-mark': shiftOption(true), '--right-shift-mark': shiftOption(false),
     },
     finish: args => {
-      if ((change === null) === (copy === null)) throw args.error('CONNMARK: one of setting, saving and restoring is needed')
-      if (copy !== null) return copyMark(copy, nfmask, ctmask)
-      const { value, mask, listing } = change!
-      return {
-        name: 'CONNMARK', listing: `CONNMARK ${listing}`, outcome: 'CONTINUE',
-        act: ({ connection }) => connection?.setMark((connection.mark & ~mask ^ value) >>> 0),
-      }
+      const { nf, ct, both } = masks
+      if (both !== undefined && (nf !== undefined || ct !== undefined)) throw args.error('CONNMARK: --mask is both --nfmask and --ctmask')
+      if (copy !== null) return copyMark(copy, both ?? nf ?? ALL, both ?? ct ?? ALL, shift)
+      if (change === null) throw args.error('CONNMARK: what to do is missing')
+      return changeConnmark(change, shift)
     },
   }
 }
 
-function copyMark(copy: 'save' | 'restore', nfmask: number, ctmask: number): Target {
+function changeConnmark(change: Masked, shift: Shift): Target {
+  const { value, mask } = change
+  return {
+    name: 'CONNMARK', listing: `CONNMARK ${changeText(change)}${shiftText(shift)}`, outcome: 'CONTINUE',
+    act: ({ connection }) => connection?.setMark(shifted(connection.mark & ~mask ^ value, shift)),
+  }
+}
+
+function copyMark(copy: 'save' | 'restore', nfmask: number, ctmask: number, shift: Shift): Target {
   const masks = nfmask === ALL && ctmask === ALL ? '' : nfmask === ctmask ? ` mask ${hex(nfmask)}`
     : copy === 'save' ? ` nfmask ${hex(nfmask)} ctmask ~${hex(ctmask)}` : ` ctmask ${hex(ctmask)} nfmask ~${hex(nfmask)}`
   const act = copy === 'save'
-    ? (packet: RulePacket) => packet.connection?.setMark((packet.connection.mark & ~ctmask ^ packet.mark & nfmask) >>> 0)
+    ? (packet: RulePacket) =>
+        packet.connection?.setMark((packet.connection.mark & ~ctmask ^ shifted(packet.mark & nfmask, shift)) >>> 0)
     : (packet: RulePacket) => {
         const { connection } = packet
-        if (connection !== null) packet.mark = (packet.mark & ~nfmask ^ connection.mark & ctmask) >>> 0
+        if (connection !== null) packet.mark = (packet.mark & ~nfmask ^ shifted(connection.mark & ctmask, shift)) >>> 0
       }
-  return { name: 'CONNMARK', listing: `CONNMARK ${copy}${masks}`, outcome: 'CONTINUE', act }
+  return { name: 'CONNMARK', listing: `CONNMARK ${copy}${masks}${shiftText(shift)}`, outcome: 'CONTINUE', act }
+}
+
+/** What is changed or copied, moved: the bits that are pushed out are lost. */
+function shifted(mark: number, { by, left }: Shift): number {
+  return (left ? mark << by : mark >>> by) >>> 0
+}
+
+function shiftText({ by, left }: Shift): string {
+  return by === 0 ? '' : ` ${left ? 'left' : 'right'}-shift-mark ${by}`
 }
 
 /** Linux has templates confirmed from the start: `--ctstatus CONFIRMED` holds behind `CT`. */
@@ -265,33 +305,56 @@ const notrack: TargetModule = () => ({ options: {}, finish: () => templateTarget
 
 const HELPERS = allHelpers()
 
+/** In the order in which they are listed. */
+const CT_EVENTS = ['new', 'related', 'destroy', 'reply', 'assured', 'protoinfo', 'helper', 'mark', 'natseqinfo', 'secmark']
+
+function readEvents(args: Arguments, known: readonly string[]): string {
+  const words = args.value().split(',')
+  const wrong = words.find(word => !known.includes(word))
+  if (wrong !== undefined) throw args.error(`CT: event '${shown(wrong)}' is none of ${known.join(', ')}`)
+  return known.filter(word => words.includes(word)).join(',')
+}
+
 const ct: TargetModule = () => {
   let template = NO_TEMPLATE
-  const extra: string[] = []
-  const zone = (zoneDirection: Template['zoneDirection']): ReadOption => plain(args => {
+  const events = { ct: '', exp: '' }
+  const directions = new Set<Template['zoneDirection']>()
+  /** Of both directions where both were given one; the last zone counts, but that the packet's mark is one. */
+  const zone = (direction: Template['zoneDirection']): ReadOption => plain(args => {
     const text = args.value()
-    const zoneOfMark = text === 'mark'
-    template = { ...template, zoneDirection, zoneOfMark, zone: zoneOfMark ? 0 : readNumber(args, 65535, 'zone', text) }
+    if (direction !== 'both') directions.add(direction)
+    const zoneDirection = directions.size === 1 ? [...directions][0] : 'both'
+    const isMark = text.toLowerCase() === 'mark'
+    const id = isMark ? 0 : readNumber(args, 65535, 'zone', text)
+    template = { ...template, zoneDirection, zoneOfMark: isMark || template.zoneOfMark, zone: id }
   })
-  const events = (name: string): ReadOption => plain(args => { extra.push(`${name} ${args.value()}`) })
   return {
     options: {
       '--notrack': plain(() => { template = { ...template, notrack: true } }),
       '--helper': plain(args => { template = { ...template, helper: helperName(args) } }),
-      '--timeout': plain(args => { template = { ...template, timeout: shorter(args, 31) } }),
+      '--timeout': plain(args => { template = { ...template, timeout: policyName(args) } }),
       '--zone': zone('both'), '--zone-orig': zone('original'), '--zone-reply': zone('reply'),
-      '--ctevents': events('ctevents'), '--expevents': events('expevents'),
+      '--ctevents': plain(args => { events.ct = readEvents(args, CT_EVENTS) }),
+      '--expevents': plain(args => { events.exp = readEvents(args, ['new']) }),
     },
     finish: (args, rule) => {
-      checkHelper(args, template.helper, rule)
+      if (!template.notrack) checkHelper(args, template.helper, rule)
       if (template.timeout !== null && rule.protocol === 0) throw args.error('CT --timeout needs -p')
-      return templateTarget(ctListing(template, extra), template)
+      return templateTarget(ctListing(template, events), template)
     },
   }
 }
 
-function helperName(args: Arguments): string {
+function policyName(args: Arguments): string {
   const name = args.value()
+  if (name.length > 31) throw args.error('at most 31 characters')
+  return name
+}
+
+/** No name: no helper. */
+function helperName(args: Arguments): string | null {
+  const name = args.value()
+  if (name === '') return null
   if (HELPERS.some(helper => helper.name === name)) return name
   throw args.error(`CT: helper '${shown(name)}' is none of ${[...new Set(HELPERS.map(helper => helper.name))].join(', ')}`)
 }
@@ -305,11 +368,12 @@ function checkHelper(args: Arguments, name: string | null, { protocol, protocolN
   if (!fits) throw args.error(`helper ${name} is not for this protocol and IP version`)
 }
 
-function ctListing({ notrack: exempt, zone, zoneOfMark, zoneDirection, helper, timeout }: Template, extra: readonly string[]): string {
-  if (exempt) return 'CT notrack'
+function ctListing(template: Template, events: { readonly ct: string; readonly exp: string }): string {
+  const { notrack: exempt, zone, zoneOfMark, zoneDirection, helper, timeout } = template
   const word = { both: 'zone', original: 'zone-orig', reply: 'zone-reply' }[zoneDirection]
   return [
-    'CT', ...(helper === null ? [] : [`helper ${helper}`]), ...(timeout === null ? [] : [`timeout ${timeout}`]), ...extra,
+    'CT', ...(exempt ? ['notrack'] : []), ...(helper === null ? [] : [`helper ${helper}`]), ...(timeout === null ? [] : [`timeout ${timeout}`]),
+    ...(events.ct === '' ? [] : [`ctevents ${events.ct}`]), ...(events.exp === '' ? [] : [`expevents ${events.exp}`]),
     ...(zoneOfMark ? [`${word} mark`] : zone ? [`${word} ${zone}`] : []),
   ].join(' ')
 }
@@ -322,7 +386,7 @@ const TARGETS: Readonly<Record<string, { readonly module: TargetModule; readonly
   REJECT: { module: reject, table: 'filter' },
   LOG: { module: log },
   NFLOG: { module: nflog },
-  TRACE: { module: simple('TRACE', 'CONTINUE'), table: 'raw' },
+  TRACE: { module: simple('TRACE', 'CONTINUE') },
   NOTRACK: { module: notrack, table: 'raw' },
   CT: { module: ct, table: 'raw' },
   MARK: { module: markTarget },

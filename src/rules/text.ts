@@ -2,14 +2,12 @@
  * The text of `iptables-save` as words with their places. In: one line. Out: its words; quotes and backslashes are undone
  * as `iptables-restore` undoes them.
  */
-import { RulesError } from './error.js'
+import { NotUnderstood, RulesError } from './error.js'
 
 export interface Word {
   readonly text: string
   /** From 1. */
   readonly column: number
-  /** It stood in quotes: `"!"` is no negation, `"-j"` no option. */
-  readonly quoted: boolean
 }
 
 /** The words of a line. */
@@ -29,28 +27,39 @@ function isBlank(character: string): boolean {
 
 function readWord(line: string, number: number, start: number, found: Word[]): number {
   let at = start
-  let quoted = false
   let open = false
   const parts: string[] = []
   for (; at < line.length && (open || !isBlank(line[at])); at++) {
     if (line[at] === '"') {
-      quoted = true
       open = !open
+      // A quote that ends is the end of the word, whatever is behind it.
+      if (!open) {
+        at++
+        break
+      }
     } else {
       if (open && line[at] === '\\' && at + 1 < line.length) at++
       parts.push(line[at])
     }
   }
   if (open) throw new RulesError('a quote that does not end', number, start + 1)
-  found.push({ text: parts.join(''), column: start + 1, quoted })
+  found.push({ text: parts.join(''), column: start + 1 })
   return at
+}
+
+/** A word as `iptables-save` writes it: in quotes where it has more than letters, digits, `_` and `-`. */
+export function quoted(text: string): string {
+  return /^[-\w]+$/.test(text) ? text : `"${text.replace(/["'\\]/g, '\\$&')}"`
 }
 
 /** The words of one rule, read from front to back. */
 export class Arguments {
+  readonly words: Word[]
   #next = 0
 
-  constructor(readonly words: readonly Word[], readonly line: number) {}
+  constructor(words: readonly Word[], readonly line: number) {
+    this.words = [...words]
+  }
 
   get done(): boolean {
     return this.#next === this.words.length
@@ -58,7 +67,14 @@ export class Arguments {
 
   /** The word that was taken last; before the first one, the first. */
   get current(): Word {
-    return this.words[Math.max(0, this.#next - 1)] ?? { text: '', column: 1, quoted: false }
+    return this.words[Math.max(0, this.#next - 1)] ?? { text: '', column: 1 }
+  }
+
+  /** Parts `--option=value`, which was taken last. */
+  part(option: string): void {
+    const { text, column } = this.current
+    const value = { text: text.slice(option.length + 1), column: column + option.length + 1 }
+    this.words.splice(this.#next - 1, 1, { text: option, column }, value)
   }
 
   take(): Word {
@@ -69,20 +85,23 @@ export class Arguments {
   value(): string {
     const option = this.current.text
     if (this.done) throw this.error(`${option} needs a value`)
-    const word = this.take()
-    if (!word.quoted && word.text === '!') throw this.error(`'!' stands before ${option}, not behind it`)
-    return word.text
+    return this.take().text
   }
 
   /** The next word, taken, if it is no option. */
   optionalValue(): string | null {
     const word = this.words[this.#next]
-    if (this.done || (!word.quoted && (word.text === '!' || word.text.startsWith('-')))) return null
+    if (this.done || word.text === '!' || word.text.startsWith('-')) return null
     return this.take().text
   }
 
   /** An error about the word that was taken last. */
   error(what: string): RulesError {
     return new RulesError(what, this.line, this.current.column)
+  }
+
+  /** The same, about what is right and no packet can be asked. */
+  notUnderstood(what: string): NotUnderstood {
+    return new NotUnderstood(what, this.line, this.current.column)
   }
 }

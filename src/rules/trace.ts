@@ -1,5 +1,5 @@
 /** The walk of one packet through the chains: as data, and told line by line. */
-import { decisionFields, decisionText } from './decision.js'
+import { decisionFields, decisionText, type Sources } from './decision.js'
 import type { Decision } from './firewall.js'
 import type { LiveChain, LiveRule, Watcher } from './machine.js'
 
@@ -22,7 +22,8 @@ export interface Trace {
   readonly json: (decision: Decision) => string
 }
 
-export function createTrace(): Trace {
+/** @param sources where lines are from, if there are several texts */
+export function createTrace(sources?: Sources): Trace {
   const walk: Met[] = []
   const watcher: Watcher = {
     chain: (table: string, { chain }: LiveChain) => { walk.push({ table, chain: chain.name }) },
@@ -31,8 +32,8 @@ export function createTrace(): Trace {
   }
   return {
     watcher,
-    text: decision => [headText(decision), ...walk.flatMap(linesOf), decisionText(decision)].join('\n') + '\n',
-    json: decision => JSON.stringify({ ...decisionFields(decision), walk }),
+    text: decision => [headText(decision), ...walk.flatMap(linesOf), decisionText(decision, sources)].join('\n') + '\n',
+    json: decision => JSON.stringify({ ...decisionFields(decision, sources), walk }),
   }
 }
 

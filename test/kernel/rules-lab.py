@@ -4,10 +4,19 @@
 One JSON object a line on standard input, one a line on standard output:
 
     in   {"tool": "legacy" | "nft", "family": 4 | 6, "rules": text, "interfaces": {name: [prefix]}, "local": [address],
-          "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns,
+          "addresses": {address: name}, "ethernet": bool, "packets": [{"bytes": hex, "way": "forward" | "input" | "output" | "loopback", "in": name, "at": ns,
           "ticks": number}], "pace": bool, "list": bool, "sysctl": {name: value}}
     out  {"saved": text of iptables-save -c, "times": [ns], "torn": bool, "lists": {table: text}}
          or {"refused": what iptables-restore said}
+
+A case can ask how rules are read instead of what they count:
+
+    in   {"tool", "family", "spellings": [{"table": name, "chains": [":NAME - [0:0]"], "lines": [text]}], "together": bool}
+    out  {"lines": [[{"refused": text} | {"unread": [saved]} | {"saved": [text], "listed": [text], "again": [text]}]] a line of a table,
+          "plain": text of iptables-save, "saved": of iptables-save -c, "lists": {table: text}}
+
+Each line is loaded alone, but for "together", where all are right. "again": what is listed when that is loaded which was saved. The texts are of all lines together
+of which "listed" and "again" are the same.
 
 Linux's clock ticks every few milliseconds. A packet is sent so many ticks after the one before it at least, early in a
 tick, and its time tells the tick: ticks are 4 ms long there, whatever they are here. "torn": a tick ended while a packet
@@ -69,7 +78,7 @@ class Lab:
         run("nft", "-f", "-", text=GUARD)
         run("ip", "link", "set", "lo", "up")
         self.devices, self.hardware = {}, {}
-        for name, prefixes in case["interfaces"].items():
+        for name, prefixes in case.get("interfaces", {}).items():
             self.devices[name] = device(name, self.ethernet)
             if self.ethernet:
                 [link] = json.loads(run("ip", "-j", "link", "show", "dev", name).stdout)
@@ -78,6 +87,8 @@ class Lab:
                 run("ip", "-6" if ":" in prefix else "-4", "route", "add", prefix, "dev", name)
         for address in case.get("local", []):
             run("ip", "addr", "add", address, "dev", "lo", *(["nodad"] if ":" in address else []))
+        for address, name in case.get("addresses", {}).items():
+            run("ip", "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
         self.raw4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.raw6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.raw6.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)
@@ -144,8 +155,65 @@ class Ticks:
         return gone * TOLD_TICK + min(int((time.monotonic() - self.seen) * 1e9), TOLD_TICK - 1)
 
 
+class Spellings:
+    """What iptables makes of lines of rules."""
+    def __init__(self, command, tables):
+        self.command, self.tables = command, tables
+
+    def text(self, lines_of):
+        return "".join(f"*{t['table']}\n" + "".join(line + "\n" for line in t["chains"] + lines_of(i)) + "COMMIT\n"
+                       for i, t in enumerate(self.tables))
+
+    def load(self, lines_of):
+        done = run(self.command + "-restore", text=self.text(lines_of), check=False)
+        return None if done.returncode == 0 else done.stderr.strip()
+
+    def alone(self, place, lines):
+        return self.load(lambda i: lines if i == place else [])
+
+    def saved(self, place):
+        text = run(self.command + "-save", "-t", self.tables[place]["table"]).stdout
+        return [line for line in text.splitlines() if line.startswith("-A ")]
+
+    def lists(self):
+        return {t["table"]: run(self.command, "-t", t["table"], "-L", "-v", "-n").stdout for t in self.tables}
+
+    def listed(self, place):
+        """Rules alone: of each chain the lines behind the titles, up to an empty one."""
+        text = run(self.command, "-t", self.tables[place]["table"], "-L", "-v", "-n").stdout
+        return [line for chain in text.split("\n\n") for line in chain.splitlines()[2:]]
+
+    def ask(self, place, line):
+        refused = self.alone(place, [line])
+        if refused is not None:
+            return {"refused": refused}
+        saved, listed = self.saved(place), self.listed(place)
+        if saved == [line]:
+            return {"saved": saved, "listed": listed, "again": listed}
+        if self.alone(place, saved) is not None:
+            return {"unread": saved}
+        return {"saved": saved, "listed": listed, "again": self.listed(place)}
+
+    def answer(self, together):
+        if together:
+            return self.together([table["lines"] for table in self.tables], [])
+        lines = [[self.ask(i, line) for line in table["lines"]] for i, table in enumerate(self.tables)]
+        kept = [[line for line, made in zip(table["lines"], answers) if "saved" in made and made["listed"] == made["again"]]
+                for table, answers in zip(self.tables, lines)]
+        return self.together(kept, lines)
+
+    def together(self, kept, lines):
+        refused = self.load(lambda i: kept[i])
+        if refused is not None:
+            raise RuntimeError("together: " + refused)
+        save = self.command + "-save"
+        return {"lines": lines, "plain": run(save).stdout, "saved": run(save, "-c").stdout, "lists": self.lists()}
+
+
 def answer(case):
     lab = Lab(case)
+    if "spellings" in case:
+        return Spellings(lab.command, case["spellings"]).answer(case.get("together", False))
     done = run(lab.command + "-restore", text=case["rules"], check=False)
     if done.returncode:
         return {"refused": done.stderr.strip()}
@@ -178,7 +246,8 @@ def in_child(case):
         status = 0
         try:
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})    # connlimit asks on which processor an entry was made
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) # nobody comes between a packet and its tick
+            if "spellings" not in case:
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1)) # nobody comes between a packet and its tick
             os.close(reader)
             with os.fdopen(writer, "w") as out:
                 try:

@@ -11,6 +11,8 @@ export interface RulesCase {
   readonly interfaces: Readonly<Record<string, readonly string[]>>
   /** Packets begin with an Ethernet header; the sender's address ends as its IP address does. */
   readonly ethernet?: boolean
+  /** Addresses of the machine are those of the interface that their network is behind, and not of `lo`. */
+  readonly attached?: boolean
   readonly packets: readonly TestPacket[]
 }
 
@@ -191,6 +193,22 @@ export const CASES: readonly RulesCase[] = [
   {
     name: 'hotspot', family: 4, local: [], interfaces: { wlan0: ['192.0.2.0/24'], wan: ['0.0.0.0/0'] }, ethernet: true,
     packets: [...tcp('client:40000 > server:80'), ...tcp('lan2:40000 > server:80'), ...udp('lan2:5000 > server:53'), ...udp('other:5000 > client:53'), ...lines('lan2 > other icmp echo\nclient > other icmp echo')],
+  },
+  {
+    name: 'mark-shifts', family: 4, local: [], interfaces: EVERYTHING_4,
+    packets: lines(Array.from({ length: 8 }, (_, i) => `client:9 > server:${i + 1} udp len=${1 << i}`).join('\n')),
+  },
+  {
+    name: 'address-types', family: 4, local: ['192.0.2.1', '198.51.100.1'], interfaces: { lan: ['192.0.2.0/24'], wan: ['0.0.0.0/0'] }, attached: true,
+    packets: lines(['client > router', 'client > 198.51.100.1', 'other > router', 'other > 198.51.100.1', 'client > other', 'client > 224.0.0.5', 'client > 255.255.255.255',
+      '0.0.0.0 > 255.255.255.255', '224.0.0.5 > router', 'router > client', 'router > other', '198.51.100.1 > client', '198.51.100.1 > other', 'router > 198.51.100.1', 'lo > lo',
+      'client > 192.0.2.255', '240.0.0.1 > router', 'client > 0.0.0.0'].map((way, i) => `${way} 47 len=${1 << i % 10}`).join('\n')),
+  },
+  {
+    name: 'address-types-ipv6', family: 6, local: ['2001:db8:1::1', '2001:db8:2::1'], interfaces: { lan: ['2001:db8:1::/48'], wan: ['::/0'] }, attached: true,
+    packets: lines(['client6 > [2001:db8:1::1]', 'client6 > [2001:db8:2::1]', 'other6 > [2001:db8:1::1]', 'other6 > [2001:db8:2::1]', 'client6 > other6', 'client6 > [ff02::1]', 'client6 > [ff0e::5]',
+      '[2001:db8:1::1] > client6', '[2001:db8:1::1] > other6', '[2001:db8:2::1] > client6', '[2001:db8:1::1] > [2001:db8:2::1]', 'client6 > [2001:db8:1::]', 'client6 > [fe80::7]',
+      ].map((way, i) => `${way} 47 len=${1 << i % 10}`).join('\n')),
   },
   {
     name: 'balancer', family: 4, local: [], interfaces: EVERYTHING_4,

@@ -46,15 +46,16 @@ function comesBy(interfaces: RulesCase['interfaces'], source: string): string {
 
 /** What the kernel is asked. A `nat` table is left out: it is not evaluated here either. */
 export function labCase(given: RulesCase, tool: LabCase['tool']): LabCase {
-  const { family, local, interfaces, packets, ethernet } = given
+  const { family, interfaces, packets, ethernet, attached = false } = given
   let at = 0
   return {
-    tool, family, local, interfaces, ...(ethernet ? { ethernet } : {}), pace: true, list: true,
+    tool, family, interfaces, local: attached ? [] : given.local, ...(ethernet ? { ethernet } : {}), pace: true, list: true,
+    addresses: attached ? Object.fromEntries(given.local.map(address => [address, comesBy(interfaces, address)])) : {},
     rules: rulesOf(given).replace(/^\*nat\n[\s\S]*?^COMMIT\n/m, ''),
     packets: framesOf(given).map((bytes, i) => {
       const addresses = addressesOf(packets[i].bytes)
       at += packets[i].afterMs * 1_000_000
-      return { bytes: Buffer.from(bytes).toString('hex'), way: wayOf(local, addresses), in: comesBy(interfaces, addresses[0]), at }
+      return { bytes: Buffer.from(bytes).toString('hex'), way: wayOf(given.local, addresses), in: comesBy(interfaces, addresses[0]), at }
     }),
   }
 }

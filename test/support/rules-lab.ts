@@ -12,6 +12,8 @@ export interface LabCase {
   readonly rules: string
   readonly interfaces: Readonly<Record<string, readonly string[]>>
   readonly local: readonly string[]
+  /** Addresses of the machine that are of an interface of these. */
+  readonly addresses?: Readonly<Record<string, string>>
   /** Packets begin with an Ethernet header. */
   readonly ethernet?: boolean
   readonly packets: readonly LabPacket[]
@@ -44,7 +46,37 @@ export interface LabAnswer {
   readonly lists?: Readonly<Record<string, string>>
   /** What `iptables-restore` did not like. */
   readonly refused?: string
-  readonly failed?: string
+}
+
+/** Rules of a table, each to be loaded alone. */
+export interface SpellingsTable {
+  readonly table: string
+  /** `:NAME - [0:0]` */
+  readonly chains: readonly string[]
+  readonly lines: readonly string[]
+}
+
+export interface SpellingsCase {
+  readonly tool: 'legacy' | 'nft'
+  readonly family: 4 | 6
+  readonly spellings: readonly SpellingsTable[]
+  /** All are right: they are loaded together, and not each alone. */
+  readonly together?: boolean
+}
+
+export interface SpellingsAnswer {
+  /** Of each table what became of each line. */
+  readonly lines: readonly (readonly (
+    | { readonly refused: string }
+    /** Saved so that it is refused itself. */
+    | { readonly unread: readonly string[] }
+    /** `again`: as it is listed when what was saved is loaded. */
+    | { readonly saved: readonly string[]; readonly listed: readonly string[]; readonly again: readonly string[] }
+  )[])[]
+  /** `iptables-save` and `iptables-save -c` of all lines that are listed the same again, and their tables as lists. */
+  readonly plain: string
+  readonly saved: string
+  readonly lists: Readonly<Record<string, string>>
 }
 
 /** What is needed and not there; `null` for nothing. */
@@ -64,22 +96,27 @@ export function whatLabMisses(): string | null {
 /** How often a case is asked again whose packets were torn apart by a clock tick: on a machine that is busy, now and then. */
 const REPEATS = 8
 
+export function askSpellings(given: SpellingsCase): SpellingsAnswer {
+  return askOnce<SpellingsCase, SpellingsAnswer>([given])[0]
+}
+
 export function askLab(cases: readonly LabCase[]): LabAnswer[] {
-  const answers = askOnce(cases)
+  const answers = askOnce<LabCase, LabAnswer>(cases)
   for (let repeats = 0; repeats < REPEATS; repeats++) {
     const torn = answers.flatMap(({ torn }, i) => torn ? [i] : [])
     if (torn.length === 0) break
-    askOnce(torn.map(i => cases[i])).forEach((answer, i) => { answers[torn[i]] = answer })
+    askOnce<LabCase, LabAnswer>(torn.map(i => cases[i])).forEach((answer, i) => { answers[torn[i]] = answer })
   }
   return answers
 }
 
-function askOnce(cases: readonly LabCase[]): LabAnswer[] {
+function askOnce<Case, Answer extends object>(cases: readonly Case[]): Answer[] {
+  if (cases.length === 0) return []
   const input = cases.map(each => JSON.stringify(each)).join('\n') + '\n'
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` }
   const { stdout, stderr, status } = spawnSync('python3', [LAB], { input, encoding: 'utf8', maxBuffer: 1 << 30, env })
   if (status !== 0) throw new Error(`rules-lab.py: ${stderr}`)
-  const answers = stdout.trimEnd().split('\n').map(line => JSON.parse(line) as LabAnswer)
+  const answers = stdout.trimEnd().split('\n').map(line => JSON.parse(line) as Answer & { readonly failed?: string })
   const failed = answers.find(answer => answer.failed !== undefined)
   if (failed) throw new Error(`rules-lab.py: ${failed.failed}`)
   return answers

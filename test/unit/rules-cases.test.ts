@@ -9,7 +9,7 @@ import { CASES } from '../rules/cases.js'
 import { caseFile, firewallOf } from '../support/rules-cases.js'
 import { ourCounters } from '../support/rules-lab.js'
 
-test('there are twenty', () => expect(CASES).toHaveLength(20))
+test('there are twenty-three', () => expect(CASES).toHaveLength(23))
 
 describe.each(CASES)('rules of $name', given => {
   const { name, family } = given

@@ -37,6 +37,22 @@ describe('what is not understood is an error with its place', () => {
     ['*filter\n:a - [0:0]\n:b - [0:0]\n-A a -j b\n-A b -j a\nCOMMIT\n', 'leads back to itself'],
   ])('%j', (text, what) => expect(() => parseRules(text)).toThrow(what))
 
+  test('a line with several addresses is a rule for each pair of them, up to a limit', () => {
+    const [{ chains: [{ rules }] }] = parseRules(filter('-s 10.0.0.1,10.0.0.2/24 -d 10.1,10.2 -j ACCEPT', '-j DROP')).tables
+    expect(rules.map(({ number, line, basics }) => [number, line, basics.source?.value.text, basics.destination?.value.text])).toEqual([
+      [1, 3, '10.0.0.1', '10.1.0.0'], [2, 3, '10.0.0.1', '10.2.0.0'], [3, 3, '10.0.0.0/24', '10.1.0.0'],
+      [4, 3, '10.0.0.0/24', '10.2.0.0'], [5, 4, undefined, undefined],
+    ])
+    const many = Array.from({ length: 33 }, (_, i) => `10.0.0.${i}`).join(',')
+    expect(() => parseRules(filter(`-s ${many} -d ${many} -j ACCEPT`))).toThrow('1089 rules in one line: at most 1024')
+  })
+
+  test('what is random is a rule that no packet fits, where that is asked for', () => {
+    const text = filter('-m statistic --mode random --probability 0.5 -j ACCEPT', '-j DROP')
+    expect(() => parseRules(text)).toThrow('line 3, column 32: statistic: mode random is not understood')
+    expect(parseRules(text, { unknown: 'never-match' }).warnings).toMatchObject([{ line: 3, column: 32 }])
+  })
+
   test('with never-match it is a warning, and no packet fits the rule', () => {
     const rules = parseRules(filter('-m nonsense --deep -j ACCEPT', '-j TEE --gateway 10.0.0.1'), { unknown: 'never-match' })
     expect(rules.warnings.map(({ line, column }) => [line, column])).toEqual([[3, 15], [4, 15]])

@@ -5,8 +5,8 @@ import { STATE_BITS, type RulePacket } from '../packet.js'
 import type { Trait } from '../sieve.js'
 import type { Arguments } from '../text.js'
 import {
-  bitNames, markText, rangeText, readBits, readMark, readNetwork, readPorts, readProtocol, readRange, shown,
-  type Masked, type Network, type Range,
+  bitNames, markText, rangeText, readBits, readConnectionNetwork, readMark, readPorts, readProtocol, readRange, shown, wholeNumber,
+  type Masked, type Network,
 } from '../values.js'
 
 /** States that NAT makes: no packet has them here. */
@@ -63,7 +63,6 @@ export const conntrack: MatchModule = rule => {
     },
     '--ctproto': (args, negated) => {
       const protocol = readProtocol(args)
-      if (protocol === 0) throw args.error('--ctproto: 0 is no protocol')
       add('ctproto', negated, String(protocol), connection => connection.protocol === protocol)
     },
     '--ctstatus': (args, negated) => {
@@ -86,7 +85,7 @@ export const conntrack: MatchModule = rule => {
   for (const [word, direction, side] of SIDES) {
     const name = `ct${word}${side}`
     options[`--${name}`] = (args, negated) => {
-      const network = readNetwork(args, rule.family, true)
+      const network = readConnectionNetwork(args, rule.family)
       add(name, negated, network.text, (connection, packet) =>
         isIn(packet.data, connection.addressAt(direction, side), connection.family, network))
     }
@@ -152,10 +151,12 @@ function markMatch(name: string, holds: (test: Masked & { negated: boolean }) =>
 }
 
 /** Connections that a helper announced: it is their master's that counts, by its name or the beginning of what is asked for. */
+const MOST_HELPER_NAME = 29
+
 export const helper: MatchModule = () => {
   let test: { name: string; negated: boolean } | null = null
   return {
-    options: { '--helper': (args, negated) => { test = { name: args.value(), negated } } },
+    options: { '--helper': (args, negated) => { test = { name: args.value().slice(0, MOST_HELPER_NAME), negated } } },
     finish: args => {
       if (test === null) throw args.error('helper: --helper is missing')
       const { name, negated } = test
@@ -167,7 +168,7 @@ export const helper: MatchModule = () => {
   }
 }
 
-const MOST = Number.MAX_SAFE_INTEGER
+const MOST = 2n ** 64n - 1n
 const MODES = ['packets', 'bytes', 'avgpkt'] as const
 const DIRECTIONS = ['original', 'reply', 'both'] as const
 
@@ -180,17 +181,14 @@ function readWord<T extends string>(args: Arguments, known: readonly T[]): T {
 }
 
 export const connbytes: MatchModule = () => {
-  let range: Range | null = null
-  let text = ''
+  let range: Counts | null = null
   let isNegated = false
   let mode: (typeof MODES)[number] | null = null
   let direction: (typeof DIRECTIONS)[number] | null = null
   return {
     options: {
       '--connbytes': (args, negated) => {
-        const value = args.value()
-        range = readRange(args, MOST, 'connbytes', value.includes(':') ? value : value + ':')
-        text = range[1] === MOST ? String(range[0]) : `${range[0]}:${range[1]}`
+        range = readCounts(args)
         isNegated = negated
       },
       '--connbytes-mode': plain(args => { mode = readWord(args, MODES) }),
@@ -202,7 +200,7 @@ export const connbytes: MatchModule = () => {
       }
       const [from, to] = range
       const chosen = { mode, direction }
-      const listing = `${not(isNegated)}connbytes ${text} connbytes mode ${mode} connbytes direction ${direction}`
+      const listing = `${not(isNegated)}connbytes ${to === MOST ? from : `${from}:${to}`} connbytes mode ${mode} connbytes direction ${direction}`
       const holds: Holds = ({ connection }) => {
         const account = connection?.account ?? null
         if (account === null) return false
@@ -212,6 +210,19 @@ export const connbytes: MatchModule = () => {
       return { ...match('connbytes', listing, holds), needsAccounts: true }
     },
   }
+}
+
+type Counts = readonly [from: bigint, to: bigint]
+
+/** `5`, which has no end, `5:7`, `:7`, `5:`, `:`. */
+function readCounts(args: Arguments): Counts {
+  const text = args.value()
+  const parts = text.split(':')
+  const [from, to = MOST] = parts.map((part, i) => part === '' && parts.length === 2 ? [0n, MOST][i] : wholeNumber(part))
+  if (from === null || to === null || parts.length > 2 || from > to || to > MOST || from > MOST) {
+    throw args.error(`connbytes: '${shown(text)}' is neither a number nor a range of them`)
+  }
+  return [from, to]
 }
 
 function countOf(

@@ -22,7 +22,7 @@ import { STATUS_BITS } from '../../names.js'
 import { plain, type Holds, type Match, type MatchModule, type ReadOption } from '../match.js'
 import type { RulePacket } from '../packet.js'
 import { tupleOf, type KnownTuple } from '../tuple.js'
-import { prefixMask, readNumber } from '../values.js'
+import { prefixMask, readNumber, readPrefixLength } from '../values.js'
 
 const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
 const MOST = 0xffffffff
@@ -37,7 +37,11 @@ type Side = 'src' | 'dst'
 export const connlimit: MatchModule = rule => {
   let limit: { most: number; above: boolean } | null = null
   let length = rule.family === 4 ? 32 : 128
-  let side: Side = 'src'
+  let side: Side | null = null
+  const sideOption = (wanted: Side): ReadOption => plain(args => {
+    if (side !== null) throw args.error('connlimit has one of --connlimit-saddr and --connlimit-daddr')
+    side = wanted
+  })
   const limitOption = (above: boolean): ReadOption => (args, negated) => {
     if (limit !== null) throw args.error('connlimit has one of --connlimit-upto and --connlimit-above')
     limit = { most: readNumber(args, MOST, 'connlimit'), above: above !== negated }
@@ -46,14 +50,15 @@ export const connlimit: MatchModule = rule => {
     options: {
       '--connlimit-upto': limitOption(false),
       '--connlimit-above': limitOption(true),
-      '--connlimit-mask': plain(args => { length = readNumber(args, rule.family === 4 ? 32 : 128, 'prefix length') }),
-      '--connlimit-saddr': plain(() => { side = 'src' }),
-      '--connlimit-daddr': plain(() => { side = 'dst' }),
+      '--connlimit-mask': plain(args => { length = readPrefixLength(args, rule.family) }),
+      '--connlimit-saddr': sideOption('src'),
+      '--connlimit-daddr': sideOption('dst'),
     },
     finish: args => {
       if (limit === null) throw args.error('connlimit: --connlimit-upto or --connlimit-above is missing')
       const { most, above } = limit
-      return connlimitMatch(`#conn ${side}/${length} ${above ? '>' : '<='} ${most}`, prefixMask(length, rule.family), side, open => open > most === above)
+      const address: Side = side ?? 'src'
+      return connlimitMatch(`#conn ${address}/${length} ${above ? '>' : '<='} ${most}`, prefixMask(length, rule.family), address, open => open > most === above)
     },
   }
 }

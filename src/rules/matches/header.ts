@@ -1,13 +1,16 @@
 /** Matches of the IP header and of what is around it (iptables-extensions(8)). */
-import { match, not, plain, type Match, type MatchModule, type ReadOption } from '../match.js'
+import { match, not, plain, type Machine, type Match, type MatchModule, type ReadOption } from '../match.js'
 import type { RulePacket } from '../packet.js'
 import { rangeTraits } from '../sieve.js'
-import { addressText, bitNames, rangeText, readAddress, readBits, readNumber, readRange, shown, type Range } from '../values.js'
+import type { Arguments } from '../text.js'
+import { addressText, bitNames, rangeText, readBits, readNumber, readPaddedAddress, readRange, shown, type Range } from '../values.js'
+
+const MOST_COMMENT = 255
 
 export const comment: MatchModule = () => {
   let text: string | null = null
   return {
-    options: { '--comment': plain(args => { text = args.value() }) },
+    options: { '--comment': plain(args => { text = args.value().slice(0, MOST_COMMENT) }) },
     finish: args => {
       if (text === null) throw args.error('comment: --comment is missing')
       return match('comment', `/* ${text} */`, () => true)
@@ -57,7 +60,7 @@ export const mac: MatchModule = () => {
     options: {
       '--mac-source': (args, negated) => {
         const text = args.value()
-        if (!/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text)) throw args.error(`'${shown(text)}' is no hardware address`)
+        if (!/^([0-9a-f]{1,2}:){5}[0-9a-f]{1,2}$/i.test(text)) throw args.error(`'${shown(text)}' is no hardware address`)
         test = { bytes: text.split(':').map(byte => parseInt(byte, 16)), negated }
       },
     },
@@ -79,9 +82,8 @@ export const iprange: MatchModule = rule => {
   const option = (side: 'source' | 'destination'): ReadOption => (args, negated) => {
     const [first, last, ...more] = args.value().split('-')
     if (more.length > 0) throw args.error('iprange: a range is two addresses with - between')
-    const from = readAddress(args, rule.family, first)
-    const to = last === undefined ? from : readAddress(args, rule.family, last)
-    if (compare(from, 0, to) > 0) throw args.error('iprange: the range is upside down')
+    const from = readPaddedAddress(args, rule.family, first)
+    const to = last === undefined ? from : readPaddedAddress(args, rule.family, last)
     tests.push({ side, from, to, negated })
   }
   return {
@@ -120,10 +122,17 @@ const DSCP_CLASSES: Readonly<Record<string, number>> = {
 
 export const dscp: MatchModule = () => {
   let test: { value: number; negated: boolean } | null = null
+  const only = (args: Arguments) => {
+    if (test !== null) throw args.error('dscp has one of --dscp and --dscp-class')
+  }
   return {
     options: {
-      '--dscp': (args, negated) => { test = { value: readNumber(args, 63, 'dscp'), negated } },
+      '--dscp': (args, negated) => {
+        only(args)
+        test = { value: readNumber(args, 63, 'dscp'), negated }
+      },
       '--dscp-class': (args, negated) => {
+        only(args)
         const name = args.value().toUpperCase()
         if (!Object.hasOwn(DSCP_CLASSES, name)) throw args.error(`'${shown(name)}' is no DSCP class`)
         test = { value: DSCP_CLASSES[name], negated }
@@ -138,43 +147,77 @@ export const dscp: MatchModule = () => {
   }
 }
 
-/** Types of addresses that can be told without a routing table. */
-const ADDRESS_TYPES = { UNICAST: 1, LOCAL: 2, BROADCAST: 4, MULTICAST: 8 } as const
+/** Types of addresses. Linux's table of local addresses has four of IPv4 only. */
+const ADDRESS_TYPES = {
+  UNSPEC: 1, UNICAST: 2, LOCAL: 4, BROADCAST: 8, ANYCAST: 16, MULTICAST: 32, BLACKHOLE: 64, UNREACHABLE: 128, PROHIBIT: 256, THROW: 512,
+  NAT: 1024, XRESOLVE: 2048,
+} as const
+/** Those that `ip6tables` asks for: others are of routes that IPv6 does not look up. */
+const IPV6_TYPES = ADDRESS_TYPES.UNSPEC | ADDRESS_TYPES.UNICAST | ADDRESS_TYPES.LOCAL | ADDRESS_TYPES.ANYCAST | ADDRESS_TYPES.MULTICAST
+  | ADDRESS_TYPES.UNREACHABLE
 
-export const addrtype: MatchModule = () => {
-  const tests: { readonly side: 'src' | 'dst'; readonly bits: number; readonly negated: boolean }[] = []
+interface AddressTest {
+  readonly side: 'src' | 'dst'
+  readonly bits: number
+  readonly negated: boolean
+}
+
+export const addrtype: MatchModule = ({ family, chain }) => {
+  const tests: AddressTest[] = []
+  /** By which interface the packet must come or go for an address of it to be local. */
+  let only: 'in' | 'out' | null = null
   const option = (side: 'src' | 'dst'): ReadOption => (args, negated) => {
-    tests.push({ side, bits: readBits(args, ADDRESS_TYPES, 'address type'), negated })
+    const bits = readBits(args, ADDRESS_TYPES, 'address type')
+    if (family === 6 && (bits & ~IPV6_TYPES) !== 0) throw args.error(`addrtype: ${bitNames(bits & ~IPV6_TYPES, ADDRESS_TYPES)} is for IPv4`)
+    tests.push({ side, bits, negated })
   }
+  const limitOption = (way: 'in' | 'out', refused: readonly string[]): ReadOption => plain(args => {
+    if (only !== null) throw args.error('addrtype has one of --limit-iface-in and --limit-iface-out')
+    if (refused.includes(chain)) throw args.error(`${args.current.text} cannot be used in ${chain}`)
+    only = way
+  })
   return {
-    options: { '--src-type': option('src'), '--dst-type': option('dst') },
+    options: {
+      '--src-type': option('src'), '--dst-type': option('dst'),
+      '--limit-iface-in': limitOption('in', ['OUTPUT', 'POSTROUTING']),
+      '--limit-iface-out': limitOption('out', ['PREROUTING', 'INPUT']),
+    },
     finish: args => {
       if (tests.length === 0) throw args.error('addrtype: --src-type or --dst-type is missing')
-      return addrtypeMatch([...tests].sort((a, b) => a.side === b.side ? 0 : a.side === 'src' ? -1 : 1))
+      return addrtypeMatch([...tests].sort((a, b) => a.side === b.side ? 0 : a.side === 'src' ? -1 : 1), only)
     },
   }
 }
 
-function addrtypeMatch(tests: readonly { readonly side: 'src' | 'dst'; readonly bits: number; readonly negated: boolean }[]): Match {
+function addrtypeMatch(tests: readonly AddressTest[], only: 'in' | 'out' | null): Match {
   const parts = tests.map(({ side, bits, negated }) => `${side}-type ${not(negated, '!')}${bitNames(bits, ADDRESS_TYPES)}`)
   return {
     name: 'addrtype',
-    listing: `ADDRTYPE match ${parts.join(' ')}`,
+    listing: `ADDRTYPE match ${parts.join(' ')}${only === null ? '' : ` limit-${only}`}`,
     hasEffects: false,
-    prepare: ({ isLocal }) => packet => tests.every(({ side, bits, negated }) => {
+    prepare: machine => packet => tests.every(({ side, bits, negated }) => {
       const at = packet.addresses + (side === 'src' ? 0 : packet.family === 4 ? 4 : 16)
-      const local = isLocal(packet.data, at, packet.family)
+      const local = isLocalThere(machine, packet, at, only)
       // Of IPv6 an address must be of all the types, and what is local is unicast too.
       const isOfTypes = packet.family === 4
-        ? ((local ? ADDRESS_TYPES.LOCAL : otherType(packet, at)) & bits) !== 0
-        : (((local ? ADDRESS_TYPES.LOCAL : 0) | otherType(packet, at)) & bits) === bits
+        ? ((local ? ADDRESS_TYPES.LOCAL : ipv4Type(packet.data, at)) & bits) !== 0
+        : ((ipv6Types(machine, packet.data, at) | (local ? ADDRESS_TYPES.LOCAL : 0)) & bits) === bits
       return isOfTypes !== negated
     }),
   }
 }
 
-function otherType({ data, family }: RulePacket, at: number): number {
-  if (family === 6) return data[at] === 255 ? ADDRESS_TYPES.MULTICAST : ADDRESS_TYPES.UNICAST
+/** An address of the machine; with `only` one of the interface that the packet comes or goes by, which is that of its network. */
+function isLocalThere({ isLocal, interfaceAt }: Machine, { data, family, inInterface, outInterface }: RulePacket, at: number, only: 'in' | 'out' | null): boolean {
+  if (!isLocal(data, at, family)) return false
+  return only === null || interfaceAt(data, at, family) === (only === 'in' ? inInterface : outInterface)
+}
+
+function ipv6Types({ isAnycast }: Machine, data: Uint8Array, at: number): number {
+  return (data[at] === 255 ? ADDRESS_TYPES.MULTICAST : ADDRESS_TYPES.UNICAST) | (isAnycast(data, at) ? ADDRESS_TYPES.ANYCAST : 0)
+}
+
+function ipv4Type(data: Uint8Array, at: number): number {
   if (data[at] >= 224 && data[at] <= 239) return ADDRESS_TYPES.MULTICAST
   const isBroadcast = [0, 1, 2, 3].every(i => data[at + i] === 255) || [0, 1, 2, 3].every(i => data[at + i] === 0)
   return isBroadcast ? ADDRESS_TYPES.BROADCAST : ADDRESS_TYPES.UNICAST

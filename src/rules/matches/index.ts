@@ -5,17 +5,17 @@ import { connlimit } from './connlimit.js'
 import { addrtype, comment, dscp, hl, iprange, length, mac, ttl } from './header.js'
 import { limit, statistic } from './limit.js'
 import { recent } from './recent.js'
-import { icmp, icmp6, multiport, sctp, tcp, udp, udplite } from './transport.js'
+import { icmp, icmp6, multiport, sctp, tcp, udp } from './transport.js'
 
 const MODULES: Readonly<Record<string, MatchModule>> = {
-  addrtype, comment, connbytes, connlimit, connmark, conntrack, dscp, helper, icmp, icmp6, iprange, length, limit, mac, mark, multiport,
-  recent, sctp, state, statistic, tcp, udp, udplite, ttl, hl,
+  addrtype, comment, connbytes, connlimit, connmark, conntrack, dscp, helper, icmp, icmp6, icmpv6: icmp6, iprange, length, limit, mac,
+  mark, multiport, recent, sctp, state, statistic, tcp, udp, ttl, hl,
 }
 
 /** Which family a match is of, where it is of one. */
-const FAMILIES: Readonly<Record<string, 4 | 6>> = { icmp: 4, ttl: 4, icmp6: 6, hl: 6 }
+const FAMILIES: Readonly<Record<string, 4 | 6>> = { icmp: 4, ttl: 4, icmp6: 6, icmpv6: 6, hl: 6 }
 /** The protocol that a match needs `-p` for. */
-const PROTOCOLS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, udplite: 136, sctp: 132, icmp: 1, icmp6: 58 }
+const PROTOCOLS: Readonly<Record<string, number>> = { tcp: 6, udp: 17, sctp: 132, icmp: 1, icmp6: 58, icmpv6: 58 }
 
 export function matchModule(name: string): MatchModule | null {
   return Object.hasOwn(MODULES, name) ? MODULES[name] : null

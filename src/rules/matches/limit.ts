@@ -20,7 +20,7 @@ export const limit: MatchModule = () => {
         if (burst === 0) throw args.error('burst: at least 1')
       }),
     },
-    finish: args => limitMatch(args, period, burst),
+    finish: () => limitMatch(period, burst),
   }
 }
 
@@ -57,11 +57,18 @@ function credits(steps: number): number {
     ? Math.floor(steps / SCALE) * CREDITS_PER_SECOND % U32 : Math.floor(steps * CREDITS_PER_SECOND / SCALE)
 }
 
+/**
+ * What a packet costs and what there is at most. What is more than `iptables-legacy` can count and is refused by it,
+ * `iptables-nft` counts.
+ */
+function budget(period: number, burst: number): [cost: number, most: number] {
+  const [cost, most] = [credits(period), credits(period * burst % U32)]
+  return most < cost ? [period, period * burst].map(steps => steps * CREDITS_PER_SECOND / SCALE) as [number, number] : [cost, most]
+}
+
 /** A bucket of tokens, full when the rules are loaded, and filled up with each clock tick. */
-function limitMatch(args: Arguments, period: number, burst: number): Match {
-  const cost = credits(period)
-  const most = credits(period * burst % U32)
-  if (most < cost) throw args.error(`limit: ${rateText(period)} with a burst of ${burst} is more than Linux can count`)
+function limitMatch(period: number, burst: number): Match {
+  const [cost, most] = budget(period, burst)
   return {
     name: 'limit',
     listing: `limit: avg ${rateText(period)} burst ${burst}`,
@@ -79,25 +86,30 @@ function limitMatch(args: Arguments, period: number, burst: number): Match {
   }
 }
 
+const MOST = 0xffffffff
+
 export const statistic: MatchModule = () => {
+  let isNth = false
   let every: number | null = null
-  let packet = 0
+  let packet: number | null = null
   let isNegated = false
   return {
     options: {
       '--mode': plain(args => {
         const mode = args.value()
-        if (mode !== 'nth') throw args.error(`statistic: mode ${shown(mode)} is not understood: what is random cannot be told from packets`)
+        if (mode === 'random') throw args.notUnderstood('statistic: mode random is not understood: what is random cannot be told from packets')
+        if (mode !== 'nth') throw args.error(`statistic: '${shown(mode)}' is neither nth nor random`)
+        isNth = true
       }),
       '--every': (args, negated) => {
-        every = readNumber(args, 0x7fffffff, 'every')
+        every = readNumber(args, MOST, 'every')
         if (every === 0) throw args.error('every: at least 1')
         isNegated = negated
       },
-      '--packet': plain(args => { packet = readNumber(args, 0x7fffffff, 'packet') }),
+      '--packet': plain(args => { packet = readNumber(args, MOST, 'packet') }),
     },
     finish: args => {
-      if (every === null) throw args.error('statistic: --mode nth --every N is needed')
+      if (!isNth || every === null || packet === null) throw args.error('statistic: --mode nth --every N --packet N is needed')
       if (packet >= every) throw args.error('statistic: --packet is below --every')
       return nth(every, packet, isNegated)
     },

@@ -7,6 +7,7 @@ import { addressText, prefixMask, readAddress, readNumber, shown } from '../valu
 /** Addresses that a list remembers, and hits that can be asked for (`ip_list_tot`, the most that `--hitcount` takes). */
 const MOST_ADDRESSES = 100
 const MOST_HITS = 65535
+const MOST_NAME = 199
 
 interface Seen {
   ttl: number
@@ -78,7 +79,7 @@ export const recent: MatchModule = rule => {
     options: {
       '--set': command('set'), '--rcheck': command('rcheck'), '--update': command('update'), '--remove': command('remove'),
       '--seconds': plain(args => { test.seconds = atLeastOne(args, 0xffffffff) }),
-      '--hitcount': plain(args => { test.hits = atLeastOne(args, MOST_HITS) }),
+      '--hitcount': plain(args => { test.hits = readNumber(args, MOST_HITS, 'hitcount') }),
       '--rttl': plain(() => { test.ttl = true }),
       '--reap': plain(() => { test.reap = true }),
       '--name': plain(args => { test.name = listName(args) }),
@@ -103,15 +104,15 @@ function atLeastOne(args: Arguments, most: number): number {
 }
 
 function listName(args: Arguments): string {
-  const name = args.value()
-  if (name === '' || name === '.' || name === '..' || name.includes('/') || name.length > 199) throw args.error(`'${shown(name)}' is no name of a list`)
+  const name = args.value().slice(0, MOST_NAME)
+  if (name === '' || name === '.' || name === '..' || name.includes('/')) throw args.error(`'${shown(name)}' is no name of a list`)
   return name
 }
 
 function recentListing(test: Recent): string {
   return [
     `${not(test.negated)}recent: ${LABELS[test.command]}`,
-    ...(test.seconds ? [`seconds: ${test.seconds}`] : []), ...(test.reap ? ['reap'] : []),
+    ...(test.seconds ? [`seconds: ${test.seconds | 0}`] : []), ...(test.reap ? ['reap'] : []),
     ...(test.hits ? [`hit_count: ${test.hits}`] : []), ...(test.ttl ? ['TTL-Match'] : []),
     `name: ${test.name} side: ${test.side} mask: ${addressText(test.mask)}`,
   ].join(' ')

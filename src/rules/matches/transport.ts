@@ -3,7 +3,7 @@ import { match, not, type Holds, type MatchModule, type MatchReader, type ReadOp
 import { HEADER_BYTES, type RulePacket } from '../packet.js'
 import { rangeTraits, type Trait } from '../sieve.js'
 import type { Arguments } from '../text.js'
-import { rangeText, readBits, readNumber, readPorts, shown, type Range } from '../values.js'
+import { rangeText, readNumber, readOrderedPorts, readPortOrRange, shown, type Range } from '../values.js'
 
 interface PortTest {
   readonly range: Range
@@ -20,8 +20,8 @@ class Ports {
   readonly options: Readonly<Record<string, ReadOption>>
 
   constructor() {
-    const source: ReadOption = (args, negated) => { this.source = { range: readPorts(args), negated } }
-    const destination: ReadOption = (args, negated) => { this.destination = { range: readPorts(args), negated } }
+    const source: ReadOption = (args, negated) => { this.source = { range: readOrderedPorts(args), negated } }
+    const destination: ReadOption = (args, negated) => { this.destination = { range: readOrderedPorts(args), negated } }
     this.options = { '--sport': source, '--source-port': source, '--dport': destination, '--destination-port': destination }
   }
 
@@ -58,34 +58,48 @@ function portListing(letters: string, test: PortTest | null): string {
   return ` ${letters}t${many ? 's' : ''}:${not(test.negated, '!')}${rangeText(test.range)}`
 }
 
-export const udp: MatchModule = () => portsOnly('udp')
-export const udplite: MatchModule = () => portsOnly('udplite')
-
-function portsOnly(name: string): MatchReader {
+export const udp: MatchModule = () => {
   const ports = new Ports()
   return {
     options: ports.options,
     finish: () => {
       const { holds } = ports
-      return match(name, name + ports.listing, packet => packet.hasTransport(HEADER_BYTES.udp) && holds(packet), ports.traits)
+      return match('udp', 'udp' + ports.listing, packet => packet.hasTransport(HEADER_BYTES.udp) && holds(packet), ports.traits)
     },
   }
 }
 
 const TCP_FLAGS = { FIN: 1, SYN: 2, RST: 4, PSH: 8, ACK: 16, URG: 32, ALL: 63, NONE: 0 } as const
+type TcpFlag = keyof typeof TCP_FLAGS
+
+function readFlags(args: Arguments, text: string): number {
+  return text.split(',').reduce((all, word) => {
+    const name = word.toUpperCase()
+    if (!Object.hasOwn(TCP_FLAGS, name)) throw args.error(`TCP flags: '${shown(word)}' is none of ${Object.keys(TCP_FLAGS).join(', ')}`)
+    return all | TCP_FLAGS[name as TcpFlag]
+  }, 0)
+}
+
 const SYN_MASK = TCP_FLAGS.FIN | TCP_FLAGS.SYN | TCP_FLAGS.RST | TCP_FLAGS.ACK
 
 export const tcp: MatchModule = () => {
   const ports = new Ports()
-  let flags = { mask: 0, set: 0, negated: false }
+  let flags: { readonly mask: number; readonly set: number; readonly negated: boolean } | null = null
+  const only = (args: Arguments) => {
+    if (flags !== null) throw args.error('tcp has one of --tcp-flags and --syn')
+  }
   let option = { kind: 0, negated: false }
   return {
     options: {
       ...ports.options,
       '--tcp-flags': (args, negated) => {
-        flags = { mask: readBits(args, TCP_FLAGS, 'TCP flags'), set: readBits(args, TCP_FLAGS, 'TCP flags', secondValue(args)), negated }
+        only(args)
+        flags = { mask: readFlags(args, args.value()), set: readFlags(args, secondValue(args)), negated }
       },
-      '--syn': (_args, negated) => { flags = { mask: SYN_MASK, set: TCP_FLAGS.SYN, negated } },
+      '--syn': (args, negated) => {
+        only(args)
+        flags = { mask: SYN_MASK, set: TCP_FLAGS.SYN, negated }
+      },
       '--tcp-option': (args, negated) => {
         option = { kind: readNumber(args, 255, 'TCP option'), negated }
         if (option.kind === 0) throw args.error('TCP option: 0 is none')
@@ -93,10 +107,10 @@ export const tcp: MatchModule = () => {
     },
     finish: () => {
       const optionText = option.kind ? ` option=${not(option.negated, '!')}${option.kind}` : ''
-      const isTested = flags.mask !== 0 || flags.negated
-      const flagText = isTested ? ` flags:${not(flags.negated, '!')}0x${byteHex(flags.mask)}/0x${byteHex(flags.set)}` : ''
+      const { mask, set, negated } = flags ?? { mask: 0, set: 0, negated: false }
+      const isTested = mask !== 0 || negated
+      const flagText = isTested ? ` flags:${not(negated, '!')}0x${byteHex(mask)}/0x${byteHex(set)}` : ''
       const { holds } = ports
-      const { mask, set, negated } = flags
       const flagsFit = (byte: number) => ((byte & mask) === set) !== negated
       const fits: Holds = packet =>
         packet.hasTransport(HEADER_BYTES.tcp) && holds(packet)
@@ -185,11 +199,14 @@ function icmpTypes(name: string, option: string, names: Types, label: string, ne
   }
 }
 
-/** A name, `type`, or `type/code`. */
+/** A name, in full or as much of it as no other begins with; `type`, or `type/code`. */
 function readType(args: Arguments, names: Types): { type: number; codes: Range } {
   const text = args.value()
-  if (Object.hasOwn(names, text)) {
-    const [type, code] = names[text]
+  const start = text.toLowerCase()
+  const fitting = Object.keys(names).filter(name => start !== '' && name.toLowerCase().startsWith(start))
+  if (fitting.length > 1 && !fitting.some(name => name.toLowerCase() === start)) throw args.error(`'${shown(text)}' is the beginning of ${fitting.join(', ')}`)
+  if (fitting.length > 0) {
+    const [type, code] = names[fitting.find(name => name.toLowerCase() === start) ?? fitting[0]]
     return { type, codes: code === undefined ? [0, 255] : [code, code] }
   }
   const [type, code, ...more] = text.split('/')
@@ -204,7 +221,7 @@ const CHUNKS: Readonly<Record<string, number>> = {
   RE_CONFIG: 130, PAD: 132, FORWARD_TSN: 192, ASCONF: 193, I_FORWARD_TSN: 194,
 }
 /** Letters of chunk flags, highest bit first. */
-const CHUNK_FLAGS: Readonly<Record<string, string>> = { DATA: '----IUBE', I_DATA: '----IUBE', ABORT: '-------T', SHUTDOWN_COMPLETE: '-------T' }
+const CHUNK_FLAGS: Readonly<Record<string, string>> = { DATA: '----IUBE', ABORT: '-------T', SHUTDOWN_COMPLETE: '-------T' }
 
 interface ChunkFlags {
   readonly mask: number
@@ -240,23 +257,27 @@ function readChunks(args: Arguments, negated: boolean): ChunkTest {
   if (mode !== 'all' && mode !== 'any' && mode !== 'only') throw args.error(`--chunk-types: '${shown(mode)}' is none of all, any, only`)
   const list = secondValue(args)
   const none = { mask: 0, set: 0, text: '' }
-  if (list === 'ALL') return { mode, negated, chunks: new Map(Array.from({ length: 256 }, (_, type) => [type, none])) }
-  if (list === 'NONE') return { mode, negated, chunks: new Map() }
-  return { mode, negated, chunks: new Map(list.split(',').map(each => readChunk(args, each))) }
+  const every = list.toUpperCase()
+  if (every === 'ALL') return { mode, negated, chunks: new Map(Array.from({ length: 256 }, (_, type) => [type, none])) }
+  if (every === 'NONE') return { mode, negated, chunks: new Map() }
+  const chunks = new Map<number, ChunkFlags>()
+  for (const each of list.split(',')) readChunk(args, each, chunks)
+  return { mode, negated, chunks }
 }
 
-function readChunk(args: Arguments, text: string): [number, ChunkFlags] {
+/** A type that is there twice has the flags of both. */
+function readChunk(args: Arguments, text: string, chunks: Map<number, ChunkFlags>): void {
   const [word, letters, ...more] = text.split(':')
   const name = word.toUpperCase()
   if (!Object.hasOwn(CHUNKS, name) || more.length > 0) throw args.error(`'${shown(text)}' is no SCTP chunk type`)
-  let [mask, set] = [0, 0]
+  let { mask, set } = chunks.get(CHUNKS[name]) ?? { mask: 0, set: 0 }
   for (const letter of letters ?? '') {
     const place = (CHUNK_FLAGS[name] ?? '').indexOf(letter.toUpperCase())
     if (place < 0 || letter === '-') throw args.error(`chunk type ${name} has no flag '${letter}'`)
     mask |= 128 >> place
     if (letter === letter.toUpperCase()) set |= 128 >> place
   }
-  return [CHUNKS[name], { mask, set, text: flagLetters(CHUNK_FLAGS[name] ?? '', mask, set) }]
+  chunks.set(CHUNKS[name], { mask, set, text: flagLetters(CHUNK_FLAGS[name] ?? '', mask, set) })
 }
 
 function flagLetters(letters: string, mask: number, set: number): string {
@@ -269,7 +290,7 @@ function chunkListing({ mode, chunks, negated }: ChunkTest): string {
   if (chunks.size === 256) return start + 'ALL'
   if (chunks.size === 0) return start + 'NONE'
   const sorted = [...chunks].sort(([a], [b]) => a - b)
-  return start + sorted.map(([type, { text }]) => `0x${type.toString(16).padStart(4, '0')}${text === '' ? '' : ':' + text}`).join(',')
+  return start + sorted.map(([type, { text }]) => `0x${type.toString(16).toUpperCase().padStart(4, '0')}${text === '' ? '' : ':' + text}`).join(',')
 }
 
 function chunksHold(packet: RulePacket, { mode, chunks }: ChunkTest): boolean {
@@ -301,7 +322,7 @@ export const multiport: MatchModule = () => {
   let test: { which: 'sports' | 'dports' | 'ports'; ports: readonly Range[]; negated: boolean } | null = null
   const option = (which: 'sports' | 'dports' | 'ports'): ReadOption => (args, negated) => {
     if (test !== null) throw args.error('multiport has one of --sports, --dports and --ports')
-    const ports = args.value().split(',').map(text => readPorts(args, text))
+    const ports = args.value().split(',').map(text => readPortOrRange(args, text))
     const places = ports.reduce((sum, [from, to]) => sum + (from === to ? 1 : 2), 0)
     if (places > MOST_PORTS) throw args.error(`multiport takes ${MOST_PORTS} ports, a range counted as two`)
     test = { which, ports, negated }
