@@ -182,9 +182,11 @@ describe('connlimit counts what Linux 6.18 counts', () => {
     expect(counts(syn(2), syn(1), syn(3), reset(1), syn(2), syn(2))).toEqual([1, 2, 3, 3, 3, 3])
   })
 
-  test('a packet that has closed its own connection forgets it, and counts it anew behind all others', () => {
+  test('a reset that ends its own connection forgets it, and counts it anew behind all others; one that closes it does not', () => {
     const data = (port: number) => `client:${port} > server:80 tcp A seq=1 ack=1`
     const resetBy = (port: number) => `client:${port} > server:80 tcp R seq=1`
+    const answer = (flag: string) => `server:80 > client:1 tcp ${flag} seq=1 ack=1`
+    expect(counts(data(1), data(2), resetBy(2), answer('A'), answer('R'), data(3))).toEqual([1, 2, 2, 2, 2, 1])
     expect(counts(data(1), data(2), resetBy(1), data(2), data(3))).toEqual([1, 2, 2, 2, 2])
     expect(counts(data(1), resetBy(1), resetBy(1), data(2))).toEqual([1, 1, 1, 1])
   })

@@ -10,8 +10,8 @@
  * - A packet of an ASSURED connection looks through the whole list, once a clock tick, and adds nothing. Where nothing is
  *   left on the list, Linux drops the packet. Only a list that is new gets its tuple.
  * - Other packets look from the oldest tuple on until they meet their own: what is behind it stays. A look that has struck
- *   off 65 tuples ends there. Who has not met the own tuple adds it at the end, once more if it is there. The own tuple is
- *   struck off like any other: a packet that has just closed its connection adds it again.
+ *   off 65 tuples ends there. Who has not met the own tuple adds it at the end, once more if it is there.
+ *   A packet that ends its connection has none any more: its tuple is struck off, and added again.
  * - A packet that belongs to no confirmed connection does not look, and adds its tuple at once, where somebody has looked
  *   through the list in the same clock tick and fewer than 64 tuples were added since.
  *
@@ -121,10 +121,9 @@ class OpenList {
     let at = 0
     for (; at < this.#tuples.length && at - kept.length < STRUCK_MOST; at++) {
       const listed = this.#tuples[at]
-      const isLeft = isOpen(listed, tuple, packet)
-      met = isLeft && listed.text === tuple.text
+      met = listed.text === tuple.text && hasConnection(listed, tuple, packet)
       if (met) break
-      if (isLeft) kept.push(listed)
+      if (isOpen(listed, tuple, packet)) kept.push(listed)
     }
     this.#tuples = kept.concat(this.#tuples.slice(at))
     if (!met) this.#lookedThrough(packet)
