@@ -544,6 +544,7 @@ const SLOT_OF_TUPLE_BYTES: u32 = 8
 export function slotOfTuple(family: u32, protocol: u32, transport: u32, zone: u32, directions: u32): u32 {
   const p = packetAt(0)
   if (!makeKey(p, inputAt, family, inputAt + transport, protocol, SLOT_OF_TUPLE_BYTES)) return 0
+  if (zone && directions != ZONE_BOTH) setDirectional(true)
   p.zone = u16(zone)
   p.zoneDirections = u8(directions)
   p.hash = hashKey(p)

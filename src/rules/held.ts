@@ -20,7 +20,7 @@ const RESET = 4
 const CLOSING_STATES: readonly number[] = [TCP_STATES.indexOf('TIME_WAIT'), TCP_STATES.indexOf('CLOSE')]
 
 /** What rules may ask the table. */
-type Table = Pick<HookPacket, 'find' | 'statusAt' | 'isClosing'>
+type Table = Pick<HookPacket, 'find' | 'statusAt' | 'isClosing' | 'zoneAt'>
 
 /** Classifies packets with rules around them, for `Tracker.trackInSteps` and `trackBatchInSteps`. */
 export interface Among {
@@ -145,6 +145,7 @@ function tableOf(inside: CoreInside): Table {
       return isThere ? status : 0
     },
     isClosing: ({ slot }) => view.getUint8(entry(slot) + 36) === TCP && CLOSING_STATES.includes(view.getUint8(entry(slot) + 50)),
+    zoneAt: ({ slot }) => view.getUint8(entry(slot) + 75) & ZONE_DIRECTIONS.original ? core.zoneOf(slot) : 0,
   }
 }
 

@@ -201,6 +201,17 @@ describe('connlimit counts what Linux 6.18 counts', () => {
     assertPasses(started(), packets(`+8 ${syn(1)}`))
   })
 
+  test('a tuple is looked for in the zones of its packet, and its own where the connection was opened in its zone', () => {
+    const raw = (zone: string) => `*raw\n-A PREROUTING -p tcp -m tcp --sport 80 -j NOTRACK\n-A PREROUTING -p tcp -j CT ${zone}\nCOMMIT\n`
+    const answers = (zone: string) => {
+      const machine = firewall(raw(zone) + filter('-p tcp -m tcp --sport 80 -m connlimit --connlimit-above 1 --connlimit-mask 0 -j DROP', '-j ACCEPT'))
+      machine.send(packets(syn(1)))
+      return [1, 2].map(() => machine.send(packets('+8 server:80 > client:1 tcp SA seq=1 ack=1'))[0].decision.action)
+    }
+    expect(answers('--zone-reply 1')).toEqual(['ACCEPT', 'ACCEPT'])
+    expect(answers('--zone-orig 1')).toEqual(['ACCEPT', 'DROP'])
+  })
+
   test('an IPv6 packet that says that nothing follows has no tuple, and is dropped', () => {
     const rules = '*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m connlimit --connlimit-upto 9 -j ACCEPT\nCOMMIT\n'
     const judged = (hex: string, family: 4 | 6) => {

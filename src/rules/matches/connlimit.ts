@@ -121,7 +121,7 @@ class OpenList {
     let at = 0
     for (; at < this.#tuples.length && at - kept.length < STRUCK_MOST; at++) {
       const listed = this.#tuples[at]
-      met = listed.text === tuple.text && hasConnection(listed, tuple, packet)
+      met = listed.text === tuple.text && hasConnection(listed, tuple, packet) && isInZone(listed, packet)
       if (met) break
       if (isOpen(listed, tuple, packet)) kept.push(listed)
     }
@@ -142,6 +142,11 @@ function hasConnection(listed: Listed, { text }: KnownTuple, packet: RulePacket)
   if (packet.cameBack && own !== null && listed.text === text) return true
   if (listed.place === null || packet.statusAt(listed.place) === 0) listed.place = packet.find(listed)
   return listed.place !== null && !(own?.isDying && listed.place.id === own.id)
+}
+
+/** Its connection has the zone of the tuple in the original direction, though the tuple may be the reply's. */
+function isInZone({ place, zones }: Listed, packet: RulePacket): boolean {
+  return place === null || packet.zoneAt(place) === zones.original
 }
 
 function isOpen(listed: Listed, tuple: KnownTuple, packet: RulePacket): boolean {
