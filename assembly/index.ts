@@ -539,16 +539,18 @@ const SLOT_OF_TUPLE_BYTES: u32 = 8
 
 /**
  * The slot of the live connection that a tuple belongs to, 0 for none. The tuple is given as a packet's headers in the
- * input: an IP header, and `transport` bytes behind it the ports or the ICMP header.
+ * input: an IP header, and `transport` bytes behind it the ports or the ICMP header. Zones as a packet has them.
  */
-export function slotOfTuple(family: u32, protocol: u32, transport: u32, zone: u32): u32 {
+export function slotOfTuple(family: u32, protocol: u32, transport: u32, zone: u32, directions: u32): u32 {
   const p = packetAt(0)
   if (!makeKey(p, inputAt, family, inputAt + transport, protocol, SLOT_OF_TUPLE_BYTES)) return 0
+  if (zone && directions != ZONE_BOTH) setDirectional(true)
   p.zone = u16(zone)
-  p.zoneDirections = ZONE_BOTH
+  p.zoneDirections = u8(directions)
   p.hash = hashKey(p)
   p.candidate = 0
   const e = changetype<Entry>(find(p))
+  p.zoneDirections = ZONE_BOTH
   if (!changetype<u32>(e) || e.deadline <= clock) return 0
   return (changetype<u32>(e) - entriesAt) >> 7
 }

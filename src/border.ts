@@ -112,7 +112,7 @@ export interface Exports {
   entryCount(): number
   highestSlot(): number
   slotOfId(id: number): number
-  slotOfTuple(family: number, protocol: number, transport: number, zone: number): number
+  slotOfTuple(family: number, protocol: number, transport: number, zone: number, directions: number): number
   removeSlot(slot: number): void
   gatherExtras(slot: number): void
   setMark(slot: number, mark: number): void
@@ -644,13 +644,16 @@ export class Core {
   }
 
   /** Slot of the live connection that a tuple belongs to, 0 for none. */
-  slotOfTuple(family: 4 | 6, protocol: number, src: Uint8Array, dst: Uint8Array, values: Uint8Array, zone: number): number {
+  slotOfTuple(
+    family: 4 | 6, protocol: number, src: Uint8Array, dst: Uint8Array, values: Uint8Array, zone: number,
+    direction: keyof typeof ZONE_DIRECTIONS = 'both',
+  ): number {
     const at = this.#at.input
     const [first, width, header] = family === 4 ? [12, 4, 20] : [8, 16, 40]
     this.#bytes.set(src, at + first)
     this.#bytes.set(dst, at + first + width)
     this.#bytes.set(values, at + header)
-    return this.#exports.slotOfTuple(family, protocol, header, zone) >>> 0
+    return this.#exports.slotOfTuple(family, protocol, header, zone, ZONE_DIRECTIONS[direction]) >>> 0
   }
 
   remove(slot: number): void {

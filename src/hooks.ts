@@ -23,6 +23,8 @@ export interface HookPacket {
   statusAt: (place: Place) => number
   /** The connection there is one of TCP in TIME_WAIT or CLOSE. */
   isClosing: (place: Place) => boolean
+  /** The zone of the original direction of the connection there. */
+  zoneAt: (place: Place) => number
 }
 
 /** One direction of a connection. */

@@ -6,20 +6,21 @@
  * `connlimit` asks for, do.
  */
 import { answerType, ATTACHED_ACCOUNT, ENTRY_SIZE, HELPED_SIZE, ZONE_DIRECTIONS, type CoreInside } from '../border.js'
-import type { Assignment, HookConnection, HookPacket, PacketHooks, Tuple, Zones } from '../hooks.js'
+import type { Assignment, HookConnection, HookPacket, PacketHooks, Zones } from '../hooks.js'
 import { STATES, STATUS_BITS, TCP_STATES, VERDICT_DROPPED } from '../names.js'
 import type { Classify, ClassifyRow } from '../tracker.js'
 
 const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
 const CONFIRMED = 1 << STATUS_BITS.indexOf('CONFIRMED')
 const SEEN_REPLY = 1 << STATUS_BITS.indexOf('SEEN_REPLY')
-const ESTABLISHED = STATES.indexOf('ESTABLISHED')
+const RELATED = STATES.indexOf('RELATED')
 const TCP = 6
-const GRE = 47
+/** What TCP's last packet was, as entries have it. */
+const RESET = 4
 const CLOSING_STATES: readonly number[] = [TCP_STATES.indexOf('TIME_WAIT'), TCP_STATES.indexOf('CLOSE')]
 
 /** What rules may ask the table. */
-type Table = Pick<HookPacket, 'find' | 'statusAt' | 'isClosing'>
+type Table = Pick<HookPacket, 'find' | 'statusAt' | 'isClosing' | 'zoneAt'>
 
 /** Classifies packets with rules around them, for `Tracker.trackInSteps` and `trackBatchInSteps`. */
 export interface Among {
@@ -120,37 +121,16 @@ function timeOfRow({ seconds, nanoseconds }: CoreInside['columns'], row: number)
 const TUPLE_HEADERS = 48
 
 /** Looks into the table while a packet is held. What the look leaves in the packet's own key nobody reads any more. */
-function lookIn(inside: CoreInside): HookPacket['find'] {
-  const { bytes, regions, core } = inside
-  return tuple => {
-    const { original, reply } = tuple.zones
+function lookIn({ bytes, regions, core }: CoreInside): HookPacket['find'] {
+  return ({ family, protocol, headers, zones: { original, reply } }) => {
+    const width = family === 4 ? 4 : 16
+    const [src, dst, values] = [headers.subarray(0, width), headers.subarray(width, 2 * width), headers.subarray(2 * width)]
+    const direction = original === reply ? 'both' : original !== 0 ? 'original' : 'reply'
     const packet = bytes.slice(regions.input, regions.input + TUPLE_HEADERS)
-    let slot = slotIn(inside, tuple, original)
-    if (original !== reply && (slot === 0 || !isOriginal(inside, slot, tuple))) {
-      slot = slotIn(inside, tuple, reply)
-      if (slot !== 0 && isOriginal(inside, slot, tuple)) slot = 0
-    }
+    const slot = core.slotOfTuple(family, protocol, src, dst, values, original || reply, direction)
     bytes.set(packet, regions.input)
     return slot === 0 ? null : { slot, id: core.idIn(slot) }
   }
-}
-
-function slotIn({ core }: CoreInside, { family, protocol, headers }: Tuple, zone: number): number {
-  const width = family === 4 ? 4 : 16
-  return core.slotOfTuple(
-    family, protocol, headers.subarray(0, width), headers.subarray(width, 2 * width), headers.subarray(2 * width), zone)
-}
-
-/** The tuple is that of the connection's original direction: it comes from who sent the first packet. */
-function isOriginal({ view, regions }: CoreInside, slot: number, { family, protocol, headers }: Tuple): boolean {
-  const at = regions.entries + slot * ENTRY_SIZE
-  const width = family === 4 ? 4 : 16
-  const [from, transport] = [at + view.getUint8(at + 51) * 16 + 16 - width, 2 * width]
-  if (protocol === 1 || protocol === 58) return headers[transport] === view.getUint8(at + 34)
-  const port = view.getUint16(at + 32 + view.getUint8(at + 51) * 2, true)
-  if (protocol !== GRE && port !== (headers[transport] << 8 | headers[transport + 1])) return false
-  for (let i = 0; i < width; i++) if (view.getUint8(from + i) !== headers[i]) return false
-  return true
 }
 
 function tableOf(inside: CoreInside): Table {
@@ -165,6 +145,7 @@ function tableOf(inside: CoreInside): Table {
       return isThere ? status : 0
     },
     isClosing: ({ slot }) => view.getUint8(entry(slot) + 36) === TCP && CLOSING_STATES.includes(view.getUint8(entry(slot) + 50)),
+    zoneAt: ({ slot }) => view.getUint8(entry(slot) + 75) & ZONE_DIRECTIONS.original ? core.zoneOf(slot) : 0,
   }
 }
 
@@ -274,9 +255,9 @@ class HeldConnection implements HookConnection {
     return this.#core.helperNames[helper - 1]?.name ?? null
   }
 
-  /** Every reply but the reset that ends a connection without one is noted before rules see it. */
+  /** A reset that is taken ends a connection without a reply, and only one that is held for rules can still be seen there. */
   get isDying(): boolean {
-    const isReply = this.direction === 'reply' && this.#exports.handedFlags() >> 8 === ESTABLISHED
-    return isReply && !(this.status & SEEN_REPLY)
+    const isUnanswered = (this.status & (CONFIRMED | SEEN_REPLY)) === CONFIRMED
+    return isUnanswered && this.protocol === TCP && this.#view.getUint8(this.#at + 70) === RESET && this.#exports.handedFlags() >> 8 !== RELATED
   }
 }

@@ -54,6 +54,7 @@ export class RulePacket implements HookPacket {
   find: HookPacket['find'] = () => null
   statusAt: HookPacket['statusAt'] = () => 0
   isClosing: HookPacket['isClosing'] = () => false
+  zoneAt: HookPacket['zoneAt'] = () => 0
   /** The protocol behind extension headers, -1 where they do not say. */
   protocol = -1
   /** First byte of the transport header. */

@@ -8,6 +8,7 @@ export interface KnownTuple extends Tuple {
 }
 
 const GRE = 47
+const NO_NEXT_HEADER = 59
 const ICMP: readonly number[] = [1, 58]
 /** Protocols of which Linux knows the ports. */
 const WITH_PORTS: readonly number[] = [6, 17, 132, 136]
@@ -48,7 +49,8 @@ function word(value: number): [number, number] {
 
 function transportOf(packet: RulePacket): readonly number[] | null {
   const { protocol, transport } = packet
-  if (protocol < 0 || packet.fragmentOffset !== 0) return broken(packet)
+  const isNothing = protocol < 0 || packet.family === 6 && protocol === NO_NEXT_HEADER
+  if (isNothing || packet.fragmentOffset !== 0) return broken(packet)
   if (ICMP.includes(protocol)) {
     return packet.hasTransport(8) ? transportBytes(protocol, packet.u16(transport + 4), packet.u16(transport)) : null
   }

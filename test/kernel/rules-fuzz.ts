@@ -136,7 +136,7 @@ if (missing !== null) {
   process.exit(2)
 }
 const numbers = values.only === undefined ? Array.from({ length: Number(values.rulesets) }, (_, i) => i) : [Number(values.only)]
-const explained = { kernel: 0, hash: 0 }
+const explained = { kernel: 0, sent: 0, hash: 0 }
 let unexplained = 0
 for (let at = 0; at < numbers.length; at += CHUNK) {
   const cases = numbers.slice(at, at + CHUNK).map(make)

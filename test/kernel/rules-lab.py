@@ -31,6 +31,7 @@ import ctypes, fcntl, json, os, socket, struct, subprocess, sys, time
 IFF_TUN, IFF_TAP, IFF_NO_PI, TUNSETIFF = 1, 2, 0x1000, 0x400454CA
 CLONE_NEWNET = 0x40000000
 SO_MARK, IPV6_HDRINCL, OURS = 36, 36, 0x4EAD
+LONGEST = 65521                                                    # no packet is too long for the next link
 
 GUARD = """
 table inet guard {
@@ -55,7 +56,8 @@ def sysctl(name, value):
 def device(name, ethernet):
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), (IFF_TAP if ethernet else IFF_TUN) | IFF_NO_PI))
-    run("ip", "link", "set", "dev", name, *(["arp", "off"] if ethernet else []), "txqueuelen", "10000", "up")
+    run("ip", "link", "set", "dev", name, *(["arp", "off"] if ethernet else []), "txqueuelen", "10000",
+        "mtu", str(LONGEST), "up")
     return fd
 
 
@@ -85,10 +87,10 @@ class Lab:
                 self.hardware[name] = bytes.fromhex(link["address"].replace(":", ""))
             for prefix in prefixes:
                 run("ip", "-6" if ":" in prefix else "-4", "route", "add", prefix, "dev", name)
-        for address in case.get("local", []):
-            run("ip", "addr", "add", address, "dev", "lo", *(["nodad"] if ":" in address else []))
-        for address, name in case.get("addresses", {}).items():
+        for address, name in [*((local, "lo") for local in case.get("local", [])), *case.get("addresses", {}).items()]:
             run("ip", "addr", "add", address, "dev", name, *(["nodad"] if ":" in address else []))
+            while ":" in address and f"local {address.split('/')[0]} " not in run("ip", "-6", "route", "show", "table", "local").stdout:
+                time.sleep(0.001)                                  # the kernel does that later, on a thread of its own
         self.raw4 = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.raw6 = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
         self.raw6.setsockopt(socket.IPPROTO_IPV6, IPV6_HDRINCL, 1)

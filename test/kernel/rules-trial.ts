@@ -1,5 +1,5 @@
 /** A ruleset and packets that both the kernel and the built package judge, and where their counters differ. */
-import { createFirewall, parseRules } from 'conntrack-wasm/rules'
+import { createFirewall, parseRules, type Firewall } from 'conntrack-wasm/rules'
 import { compareCounters, ourCounters, savedCounters, type LabAnswer, type LabCase } from '../support/rules-lab.js'
 
 const START = 1_700_000_000_000_000_000n
@@ -17,18 +17,32 @@ export function compare(trial: Trial, answer: LabAnswer): string[] {
   return compareCounters(savedCounters(answer.saved), judge(trial, answer.times))
 }
 
-function judge({ given, bytes }: Trial, times: readonly number[]): Map<string, string> {
-  const { family, local, interfaces, rules } = given
-  const firewall = createFirewall(parseRules(rules, { family }), { local, interfaces, tracker: { hashSeed: 1 } })
-  bytes.forEach((packet, i) => { firewall.judge(packet, { time: START + BigInt(times[i]) }) })
-  const counters = ourCounters(firewall, family)
+function judge(trial: Trial, times: readonly number[]): Map<string, string> {
+  const firewall = firewallOf(trial)
+  trial.bytes.forEach((packet, i) => { firewall.judge(packet, { time: START + BigInt(times[i]) }) })
+  const counters = ourCounters(firewall, trial.given.family)
   firewall.close()
   return counters
 }
 
-/** The clock tick of each packet, as a text. */
+function firewallOf({ given: { family, local, interfaces, rules } }: Trial): Firewall {
+  return createFirewall(parseRules(rules, { family }), { local, interfaces, tracker: { hashSeed: 1 } })
+}
+
+/** The same without packets that the machine itself sends and would not receive; `null` where there are none. */
+export function withoutRefused(trial: Trial): Trial | null {
+  const firewall = firewallOf(trial)
+  const { given, bytes } = trial
+  const isSent = (i: number) => given.packets[i].way === 'output' || given.packets[i].way === 'loopback'
+  const isLeft = bytes.map((packet, i) => firewall.judge(packet, { time: START }).verdict.reason !== 'ip-malformed' || !isSent(i))
+  firewall.close()
+  if (!isLeft.includes(false)) return null
+  return { bytes: bytes.filter((_, i) => isLeft[i]), given: { ...given, packets: given.packets.filter((_, i) => isLeft[i]) } }
+}
+
+/** The clock tick of each packet, counted from the first one's, as a text. */
 export function ticksOf({ times }: LabAnswer): string {
-  return times.map(time => Math.floor(time / TICK)).join()
+  return times.map(time => Math.floor(time / TICK) - Math.floor(times[0] / TICK)).join()
 }
 
 /** The same, its packets in the same ticks as they were. Where they need not keep to ticks, nothing is new. */

@@ -198,6 +198,50 @@ describe('connlimit counts what Linux 6.18 counts', () => {
     expect(counts(syn(2), syn(1), syn(3), reset(1), syn(2), syn(2))).toEqual([1, 2, 3, 3, 3, 3])
   })
 
+  test('a reset that ends its own connection forgets it, and counts it anew behind all others; one that closes it does not', () => {
+    const data = (port: number) => `client:${port} > server:80 tcp A seq=1 ack=1`
+    const resetBy = (port: number) => `client:${port} > server:80 tcp R seq=1`
+    const answer = (flag: string) => `server:80 > client:1 tcp ${flag} seq=1 ack=1`
+    expect(counts(data(1), data(2), resetBy(2), answer('A'), answer('R'), data(3))).toEqual([1, 2, 2, 2, 2, 1])
+    expect(counts(data(1), data(2), resetBy(1), data(2), data(3))).toEqual([1, 2, 2, 2, 2])
+    expect(counts(data(1), resetBy(1), resetBy(1), data(2))).toEqual([1, 1, 1, 1])
+  })
+
+  test('that is a look: of the packets behind it in its clock tick none forgets', () => {
+    const started = () => {
+      const machine = firewall(filter('-m connlimit --connlimit-above 1 -j DROP', '-j ACCEPT'))
+      assertPasses(machine, packets('client:1 > server:80 tcp A seq=1 ack=1\n+8 client:1 > server:80 tcp R seq=1'))
+      return machine
+    }
+    assertStopped(started(), packets(syn(1)), 3)
+    assertPasses(started(), packets(`+8 ${syn(1)}`))
+  })
+
+  test('a tuple is looked for in the zones of its packet, and its own where the connection was opened in its zone', () => {
+    const raw = (zone: string) => `*raw\n-A PREROUTING -p tcp -m tcp --sport 80 -j NOTRACK\n-A PREROUTING -p tcp -j CT ${zone}\nCOMMIT\n`
+    const answers = (zone: string) => {
+      const machine = firewall(raw(zone) + filter('-p tcp -m tcp --sport 80 -m connlimit --connlimit-above 1 --connlimit-mask 0 -j DROP', '-j ACCEPT'))
+      machine.send(packets(syn(1)))
+      return [1, 2].map(() => machine.send(packets('+8 server:80 > client:1 tcp SA seq=1 ack=1'))[0].decision.action)
+    }
+    expect(answers('--zone-reply 1')).toEqual(['ACCEPT', 'ACCEPT'])
+    expect(answers('--zone-orig 1')).toEqual(['ACCEPT', 'DROP'])
+  })
+
+  test('an IPv6 packet that says that nothing follows has no tuple, and is dropped', () => {
+    const rules = '*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -m connlimit --connlimit-upto 9 -j ACCEPT\nCOMMIT\n'
+    const judged = (hex: string, family: 4 | 6) => {
+      const machine = createFirewall(parseRules(rules, { family }))
+      const { action, by } = machine.judge(Buffer.from(hex, 'hex'), { linkType: 'raw' })
+      machine.close()
+      return `${action} ${by}`
+    }
+    const addresses = '20010db8000a0000000000000000000120010db8000b00000000000000000002'
+    expect(judged(`6000000000033b40${addresses}000000`, 6)).toBe('DROP malformed')
+    expect(judged(`6000000000033d40${addresses}000000`, 6)).toBe('ACCEPT rule')
+    expect(judged('450000170000000040 3b66aa 0a000001 0a000002 000000'.replaceAll(' ', ''), 4)).toBe('ACCEPT rule')
+  })
+
   test('of packets in one clock tick only the first forgets', () => {
     const machine = firewall(filter('-m connlimit --connlimit-above 1 -j DROP', '-j ACCEPT'))
     assertPasses(machine, packets(syn(1)))

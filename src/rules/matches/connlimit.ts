@@ -11,6 +11,7 @@
  *   left on the list, Linux drops the packet. Only a list that is new gets its tuple.
  * - Other packets look from the oldest tuple on until they meet their own: what is behind it stays. A look that has struck
  *   off 65 tuples ends there. Who has not met the own tuple adds it at the end, once more if it is there.
+ *   A packet that ends its connection has none any more: its tuple is struck off, and added again.
  * - A packet that belongs to no confirmed connection does not look, and adds its tuple at once, where somebody has looked
  *   through the list in the same clock tick and fewer than 64 tuples were added since.
  *
@@ -125,7 +126,7 @@ class OpenList {
     let at = 0
     for (; at < this.#tuples.length && at - kept.length < STRUCK_MOST; at++) {
       const listed = this.#tuples[at]
-      met = listed.text === tuple.text && hasConnection(listed, tuple, packet)
+      met = listed.text === tuple.text && hasConnection(listed, tuple, packet) && isInZone(listed, packet)
       if (met) break
       if (isOpen(listed, tuple, packet)) kept.push(listed)
     }
@@ -146,6 +147,11 @@ function hasConnection(listed: Listed, { text }: KnownTuple, packet: RulePacket)
   if (packet.cameBack && own !== null && listed.text === text) return true
   if (listed.place === null || packet.statusAt(listed.place) === 0) listed.place = packet.find(listed)
   return listed.place !== null && !(own?.isDying && listed.place.id === own.id)
+}
+
+/** Its connection has the zone of the tuple in the original direction, though the tuple may be the reply's. */
+function isInZone({ place, zones }: Listed, packet: RulePacket): boolean {
+  return place === null || packet.zoneAt(place) === zones.original
 }
 
 function isOpen(listed: Listed, tuple: KnownTuple, packet: RulePacket): boolean {
