@@ -513,7 +513,7 @@ export class Core {
     return Math.min(length, MAX_PACKET)
   }
 
-  /** What `rules/held.ts` works with; rules are not part of the main entry. */
+  /** What those work with that are not part of the main entry: `rules/held.ts`, `format/connection-lines.ts`. */
   get inside(): CoreInside {
     return this.#inside ??= {
       exports: this.#exports, bytes: this.#bytes, view: this.#view, regions: this.#at, verdicts: this.#verdicts, core: this,
@@ -609,32 +609,29 @@ export class Core {
     return Number(this.#counts[index])
   }
 
-  /** Slots of the live connections and their ids, in the order in which they were first seen. */
-  slots(): { readonly slots: Uint32Array; readonly ids: Uint32Array } {
+  /** Slots of the connections in the order in which they were first seen, each with its id behind it; to be called after `advance`. */
+  slots(): Uint32Array {
     const highest = this.#exports.highestSlot() >>> 0
-    // Pairs of slot and id: as one number of 64 bits they are in the order of the ids.
     const pairs = new Uint32Array(highest * 2)
-    const { now } = this
-    let count = 0
+    let [count, last, inOrder] = [0, 0, true]
     for (let slot = 1; slot <= highest; slot++) {
-      const id = this.#idAt(this.#entry(slot), now)
-      if (id === 0) continue
-      pairs[count * 2] = slot
-      pairs[count * 2 + 1] = id
-      count++
+      const at = this.#entry(slot)
+      if (this.#view.getUint16(at + 48, true) === 0) continue
+      const id = this.#view.getUint32(at + 52, true)
+      inOrder &&= id > last
+      last = id
+      pairs[count++] = slot
+      pairs[count++] = id
     }
-    new BigUint64Array(pairs.buffer, 0, count).sort()
-    const column = (from: number) => Uint32Array.from({ length: count }, (_, i) => pairs[i * 2 + from])
-    return { slots: column(0), ids: column(1) }
+    // As numbers of 64 bits they are in the order of the ids.
+    if (!inOrder) new BigUint64Array(pairs.buffer, 0, count / 2).sort()
+    return pairs.subarray(0, count)
   }
 
   /** Id of the live connection in a slot, 0 for none. */
   idIn(slot: number): number {
-    return this.#idAt(this.#entry(slot), this.now)
-  }
-
-  #idAt(at: number, now: bigint): number {
-    const live = this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > now
+    const at = this.#entry(slot)
+    const live = this.#view.getUint16(at + 48, true) !== 0 && this.#view.getBigInt64(at + 40, true) > this.now
     return live ? this.#view.getUint32(at + 52, true) : 0
   }
 

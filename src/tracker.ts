@@ -427,13 +427,14 @@ export class Tracker implements Disposable {
   }
 
   /**
-   * Classifies packets of a batch that several trackers share, by a function that knows how (`pool/share.ts`).
+   * What a function makes of the core: one that classifies packets which several trackers share (`pool/share.ts`), or reads
+   * entries where they lie (`format/connection-lines.ts`).
    *
    * @internal
    */
-  trackTogether<T>(classify: (core: Core) => T): T {
+  withCore<T>(use: (core: Core) => T): T {
     this.#enter()
-    const result = classify(this.#core)
+    const result = use(this.#core)
     this.#leave()
     return result
   }
@@ -459,10 +460,10 @@ export class Tracker implements Disposable {
   /** The live connections, in the order in which they were first seen. What expired by now is removed first. */
   *connections(): IterableIterator<Connection> {
     this.expire()
-    const { slots, ids } = this.#core.slots()
-    for (let i = 0; i < slots.length; i++) {
+    const slots = this.#core.slots()
+    for (let i = 0; i < slots.length; i += 2) {
       this.#enter()
-      if (this.#core.idIn(slots[i]) === ids[i]) yield this.#core.connection(slots[i])
+      if (this.#core.idIn(slots[i]) === slots[i + 1]) yield this.#core.connection(slots[i])
     }
   }
 

@@ -2,12 +2,12 @@
  * `connections`: the table at the end of the capture, as `conntrack -L` or /proc/net/nf_conntrack has it, or what helpers
  * still expect then, as `conntrack -L expect` or /proc/net/nf_conntrack_expect has it.
  */
-import { ConnectionLines } from '../format/connection-lines.js'
-import { connectionLine, countChildren } from '../format/conntrack.js'
+import { ConnectionLines, type LineWriter } from '../format/connection-lines.js'
+import { connectionLine, countChildren, TOOL_STYLE } from '../format/conntrack.js'
 import { expectationLine, expectationProcLine } from '../format/expectation.js'
-import { expectationJson } from '../format/json.js'
-import { procLine } from '../format/proc.js'
-import type { Connection, Expectation } from '../types.js'
+import { connectionJson, expectationJson } from '../format/json.js'
+import { PROC_STYLE, procLine } from '../format/proc.js'
+import type { Expectation } from '../types.js'
 import { outputFlags } from './labels.js'
 import { runTracker, type CommandTracker, type Run } from './run.js'
 
@@ -18,25 +18,15 @@ export async function connections(run: Run): Promise<void> {
 
 /** Returns the one message that `conntrack` itself gives, with this program's name. */
 async function listConnections(run: Run, tracker: CommandTracker, now: bigint): Promise<string> {
-  const { output, invocation: { filter, json } } = run
-  if (json) return listAsJson(run, tracker)
-  const lineOf = connectionLines(run, tracker, now)
+  const { output, invocation: { filter } } = run
+  const writer = lineWriter(run, tracker, now)
+  tracker.expire()
+  const { core, slots } = tracker.withCore(it => ({ core: it, slots: it.slots() }))
+  const lines = new ConnectionLines(core.inside, writer)
   let shown = 0
-  for (const connection of tracker.connections()) {
-    if (!filter(connection)) continue
-    output.write(lineOf(connection) + '\n')
-    shown++
-    if (output.full) await output.flush()
-  }
-  return shownText(shown)
-}
-
-async function listAsJson({ output, invocation: { filter } }: Run, tracker: CommandTracker): Promise<string> {
-  const lines = new ConnectionLines()
-  let shown = 0
-  for (const connection of tracker.connections()) {
-    if (!filter(connection)) continue
-    lines.add(connection)
+  for (let i = 0; i < slots.length; i += 2) {
+    if (filter !== null && !filter(core.connection(slots[i]))) continue
+    lines.add(slots[i])
     shown++
     if (!lines.full) continue
     output.writeBytes(lines.take())
@@ -44,20 +34,19 @@ async function listAsJson({ output, invocation: { filter } }: Run, tracker: Comm
   }
   output.writeBytes(lines.take())
   await output.flush()
-  return shownText(shown)
+  return `${shown} flow entries have been shown.`
 }
 
-const shownText = (entries: number) => `${entries} flow entries have been shown.`
-
-function connectionLines(run: Run, tracker: CommandTracker, now: bigint): (connection: Connection) => string {
-  const { invocation: { format, output: words, tracker: options }, notice } = run
-  const children = options.helpers?.length ? countChildren(tracker.connections()) : new Map<number, number>()
+function lineWriter(run: Run, tracker: CommandTracker, now: bigint): LineWriter {
+  const { invocation: { json, format, output: words, tracker: options }, notice } = run
+  if (json) return { line: connectionJson }
+  const apart = options.helpers?.length ? countChildren(tracker.connections()) : new Map<number, number>()
   if (format === 'proc') {
     const timeouts = { greTimeout: tracker.sysctl('gre_timeout'), greTimeoutStream: tracker.sysctl('gre_timeout_stream') }
-    return connection => procLine(connection, { now, ...timeouts, children: children.get(connection.id) })
+    return { line: connection => procLine(connection, { now, ...timeouts, children: apart.get(connection.id) }), apart, ...PROC_STYLE }
   }
   const flags = outputFlags(words, notice)
-  return connection => connectionLine(connection, flags, now, children.get(connection.id))
+  return { line: connection => connectionLine(connection, flags, now, apart.get(connection.id)), apart, ...TOOL_STYLE }
 }
 
 async function listExpectations(run: Run, tracker: CommandTracker, now: bigint): Promise<string> {

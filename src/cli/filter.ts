@@ -20,8 +20,8 @@ export interface FilterOptions {
   readonly state?: string
 }
 
-/** The filter that the options ask for; throws `UsageError` for values that no entry could have. */
-export function parseFilter({ proto, src, dst, sport, dport, state }: FilterOptions): Filter {
+/** The filter that the options ask for, `null` where they ask for none; throws `UsageError` for values that no entry could have. */
+export function parseFilter({ proto, src, dst, sport, dport, state }: FilterOptions): Filter | null {
   const tests: Filter[] = []
   if (proto !== undefined) tests.push(protocolTest(proto))
   const source = src === undefined ? null : parsePrefix('src', src)
@@ -34,7 +34,7 @@ export function parseFilter({ proto, src, dst, sport, dport, state }: FilterOpti
   if (sport !== undefined) tests.push(portTest('sport', sport))
   if (dport !== undefined) tests.push(portTest('dport', dport))
   if (state !== undefined) tests.push(stateTest(state))
-  return connection => tests.every(test => test(connection))
+  return tests.length === 0 ? null : connection => tests.every(test => test(connection))
 }
 
 function protocolTest(value: string): Filter {

@@ -45,7 +45,7 @@ export interface Invocation {
   readonly format: ListFormat
   /** Expectations in place of connections. */
   readonly expectations: boolean
-  readonly filter: Filter
+  readonly filter: Filter | null
   readonly tracker: TrackerOptions
   /** `rules`: what is asked of them. */
   readonly rules: RulesRequest | null

@@ -17,7 +17,7 @@ import type { Progress } from './progress.js'
 
 /** The part of a tracker that commands use. */
 export type CommandTracker = Pick<
-  Tracker, 'trackBatch' | 'connections' | 'expectations' | 'entry' | 'statistics' | 'advance' | 'explain' | 'sysctl' | 'close'
+  Tracker, 'trackBatch' | 'connections' | 'expectations' | 'entry' | 'statistics' | 'advance' | 'explain' | 'sysctl' | 'close' | 'expire' | 'withCore'
 > & {
   on(kind: ConnectionEventKind, listener: ConnectionListener): () => void
   on(kind: ExpectationEventKind, listener: ExpectationListener): () => void

@@ -1,46 +1,77 @@
 /**
- * `connections --json`: entries as bytes, one JSON object a line. In: entries of the SDK. Out: what `connectionJson` gives for
- * each, and a line feed; a test holds the two against each other.
+ * Many connections as lines, in bytes. In: a core from within, and what writes one connection as text. Out: for each slot the
+ * same line, and a line feed.
+ *
+ * Nearly all connections are of a few shapes (`shape.ts`): their lines are filled in from the entries where they lie. What
+ * few connections have (a helper, a start, keys of GRE, tags of SCTP) is written as text, as is what would be one shape too
+ * many. A test holds the two against each other.
  */
-import type { Connection, TcpSide, Tuple } from '../types.js'
-import { LINE, part, type Part, TextBytes } from './text-bytes.js'
-import { nanosecondsText } from './time.js'
+import { ENTRY_SIZE, type CoreInside } from '../border.js'
+import { connState } from '../conn-state.js'
+import type { Connection } from '../types.js'
+import { ipv6Text } from './address.js'
+import { Kind, shapeOf, type Shape } from './shape.js'
+import { LINE, putAscii, putBytes, putIpv4, putNumber, putU32, putWords, TextBytes } from './text-bytes.js'
 
 /** Bytes that are collected before they are handed on. */
-const ENOUGH = 1 << 16
+const ENOUGH = 1 << 18
+/** Places for shapes, of which half are used at most, and for codes of histories. */
+const SHAPES = 1 << 11
+const CODES = 1 << 8
+const SPREAD = 0x9e3779b1
 
-/** Names of fields as they stand in front of their values: the first of an object, and those behind it. */
-const first = (name: string) => part(`{"${name}":`)
-const field = (name: string) => part(`,"${name}":`)
+const TCP = 6
+const ICMP: readonly number[] = [1, 58]
+const GRE = 47
+const SCTP = 132
+/** Bits of `attached`: a start, and what helpers know. */
+const APART = 2 | 32
+const ACCOUNT_SIZE = 32
+const HISTORY_SIZE = 32
+/** Of a history, which begins with the set of its letters: their number, and they. */
+const [COUNT, LETTERS] = [4, 8]
 
-const FAMILY = part('{"family":')
-const PROTOCOL = field('protocol')
-const SRC = part(',"src":"')
-const DST = part('","dst":"')
-const QUOTE = part('"')
-const PORTS = [['sport', field('sport')], ['dport', field('dport')], ['type', field('type')], ['code', field('code')],
-  ['id', field('id')], ['srcKey', field('srcKey')], ['dstKey', field('dstKey')]] as const
-const END = part('}')
-const LINE_END = part('}\n')
-const NULL = part('null')
+/** A shape by what all of its entries have in common. */
+interface KnownShape {
+  /** Protocol, version and zone. */
+  readonly kind: number
+  /** Status, state and origin. */
+  readonly state: number
+  readonly details: number
+  readonly attached: number
+  /** `null`: written as text. */
+  readonly shape: Shape | null
+}
 
-const [ID, ORIGINAL, REPLY, ZONE, ZONE_DIRECTION, MARK, LABELS] =
-  [first('id'), field('original'), field('reply'), field('zone'), field('zoneDirection'), field('mark'), field('labels')]
-const [STATUS, ASSURED, SEEN_REPLY, TIMEOUT, HELPER, MASTER, TCP_STATE, SCTP_STATE] = [
-  field('status'), field('assured'), field('seenReply'), field('timeoutMs'), field('helper'), field('master'),
-  field('tcpState'), field('sctpState')]
-const [TCP, TAGS, STREAM, PACKETS, BYTES, START, STOP, HISTORY, CONN_STATE] = [
-  field('tcp'), field('verificationTags'), field('streamInMs'), field('packets'), field('bytes'), field('start'),
-  field('stop'), field('history'), field('connState')]
-const FIRST_ORIGINAL = first('original')
-const [SIDE_END, MAX_END, MAX_WINDOW, MAX_ACK, SCALE, FLAGS] =
-  [first('end'), field('maxEnd'), field('maxWindow'), field('maxAck'), field('scale'), field('flags')]
-const [RETRANSMISSIONS, LAST] = [field('retransmissions'), field('last')]
-const [INDEX, DIRECTION, SEQ, ACK, LAST_END, WINDOW] =
-  [first('index'), field('direction'), field('seq'), field('ack'), field('end'), field('window')]
+/** What Zeek's code depends on, and it. */
+interface KnownCode {
+  /** Set of the letters of the history. */
+  readonly letters: number
+  readonly protocol: number
+  readonly code: string
+}
+
+/** A form of line. */
+export interface LineWriter {
+  /** A connection as text, without a line feed. */
+  readonly line: (connection: Connection) => string
+  /** An IPv6 address as the line has it. */
+  readonly address?: (text: string) => string
+  /** Ids of connections of which the line says more than the connection does. */
+  readonly apart?: { has(id: number): boolean }
+}
 
 export class ConnectionLines {
   private readonly out = new TextBytes(ENOUGH + 2 * LINE)
+  private readonly shapes: (KnownShape | undefined)[] = new Array<undefined>(SHAPES).fill(undefined)
+  private shapesKnown = 0
+  private readonly codes: (KnownCode | undefined)[] = new Array<undefined>(CODES).fill(undefined)
+  private readonly now: { readonly high: number; readonly low: number }
+
+  constructor(private readonly inside: CoreInside, private readonly writer: LineWriter) {
+    const { now } = inside.core
+    this.now = { high: Number(now >> 32n), low: Number(now & 0xffffffffn) }
+  }
 
   /** Enough was collected: call `take` before adding more. */
   get full(): boolean {
@@ -54,115 +85,108 @@ export class ConnectionLines {
     return bytes
   }
 
-  add(connection: Connection): void {
-    const { out } = this
-    out.reserve(2 * LINE)
-    writeWhat(out, connection)
-    writeState(out, connection)
-    writeTcp(out, connection.tcp)
-    writeRest(out, connection)
-    out.part(LINE_END)
+  add(slot: number): void {
+    const at = this.inside.regions.entries + slot * ENTRY_SIZE
+    this.out.reserve(2 * LINE)
+    const shape = this.shapeAt(at, slot)
+    if (shape !== null) this.fill(shape, at, slot)
+    else this.out.text(`${this.writer.line(this.inside.core.connection(slot))}\n`)
+  }
+
+  private fill({ words, ends, lengths, kinds, places }: Shape, entry: number, slot: number): void {
+    const { out, inside: { view, bytes } } = this
+    const to = out.view
+    let at = out.at
+    let word = 0
+    for (let i = 0; ; i++) {
+      putWords(to, at, words, word, ends[i])
+      word = ends[i]
+      at = at + lengths[i] | 0
+      if (i === kinds.length) break
+      const kind = kinds[i]
+      const from = entry + places[i]
+      if (kind === Kind.ipv4) at = putIpv4(to, at, bytes, from)
+      else if (kind > Kind.ipv4) at = this.putOther(kind, at, places[i], entry, slot)
+      else {
+        // One call for all: V8 copies it into the loop only where there are few.
+        at = putU32(to, at, kind === Kind.u32 ? view.getUint32(from, true) : kind === Kind.u16 ? view.getUint16(from, true) : bytes[from])
+      }
+    }
+    out.at = at
+  }
+
+  /** What few holes of a line are. */
+  private putOther(kind: number, at: number, place: number, entry: number, slot: number): number {
+    const { out: { view }, inside: { view: from, bytes, regions: { accounts, histories } } } = this
+    const history = histories + slot * HISTORY_SIZE
+    switch (kind) {
+      case Kind.milliseconds: return putNumber(view, at, this.until(entry + place))
+      case Kind.seconds: return putNumber(view, at, Math.floor(this.until(entry + place) / 1000))
+      case Kind.counter: return putNumber(view, at, u64(from, accounts + slot * ACCOUNT_SIZE + place))
+      case Kind.ipv6: return putAscii(view, at, this.ipv6(entry + place))
+      case Kind.history: return putBytes(view, at, bytes, history + LETTERS, bytes[history + COUNT])
+      default: return putAscii(view, at, this.codeOf(history, bytes[entry + 36]))
+    }
+  }
+
+  private ipv6(at: number): string {
+    const text = ipv6Text(this.inside.bytes, at)
+    return this.writer.address?.(text) ?? text
+  }
+
+  /** Milliseconds until a time; the difference of its halves is rounded once, as that of the whole would be. */
+  private until(at: number): number {
+    const { view } = this.inside
+    const nanoseconds = (view.getInt32(at + 4, true) - this.now.high) * 0x1_0000_0000 + (view.getUint32(at, true) - this.now.low)
+    return Math.max(0, Math.floor(nanoseconds / 1e6))
+  }
+
+  private shapeAt(at: number, slot: number): Shape | null {
+    const { inside: { view, bytes }, writer: { apart }, shapes } = this
+    if (apart?.has(view.getUint32(at + 52, true))) return null
+    const kind = view.getInt32(at + 36, true)
+    const state = view.getInt32(at + 48, true)
+    const details = this.detailsAt(at, kind & 0xff)
+    const attached = bytes[at + 75]
+    let place = Math.imul(Math.imul(kind ^ details, SPREAD) ^ state ^ attached, SPREAD) >>> 21
+    for (let known; (known = shapes[place]) !== undefined; place = (place + 1) % SHAPES) {
+      if (known.kind === kind && known.state === state && known.details === details && known.attached === attached) return known.shape
+    }
+    if (this.shapesKnown === SHAPES / 2) return null
+    this.shapesKnown++
+    const shape = this.newShape(slot, state >>> 24)
+    shapes[place] = { kind, state, details, attached, shape }
+    return shape
+  }
+
+  /** What of the rest of an entry decides about its shape. TCP: flags and a direction; ICMP: type and code. */
+  private detailsAt(at: number, protocol: number): number {
+    const { view, bytes } = this.inside
+    if (protocol === TCP) return bytes[at + 97] | bytes[at + 117] << 8 | bytes[at + 73] << 16 | bytes[at + 71] << 24
+    return ICMP.includes(protocol) ? view.getUint16(at + 34, true) : 0
+  }
+
+  private newShape(slot: number, origin: number): Shape | null {
+    const { core, view, regions } = this.inside
+    const at = regions.entries + slot * ENTRY_SIZE
+    const protocol = view.getUint8(at + 36)
+    if (protocol === GRE || protocol === SCTP || core.parts.labels || view.getUint8(at + 75) & APART) return null
+    return shapeOf(core.connection(slot), origin, this.writer.line)
+  }
+
+  private codeOf(history: number, protocol: number): string {
+    const { inside: { view, bytes }, codes } = this
+    const letters = view.getUint32(history, true)
+    const place = Math.imul(letters ^ protocol, SPREAD) >>> 24
+    const known = codes[place]
+    if (known?.letters === letters && known.protocol === protocol) return known.code
+    const text = String.fromCharCode(...bytes.subarray(history + LETTERS, history + LETTERS + bytes[history + COUNT]))
+    const code = connState(protocol, text)
+    codes[place] = { letters, protocol, code }
+    return code
   }
 }
 
-function writeWhat(out: TextBytes, { id, original, reply, zone, zoneDirection, mark, labels }: Connection): void {
-  number(out, ID, id)
-  out.part(ORIGINAL)
-  writeTuple(out, original)
-  out.part(REPLY)
-  writeTuple(out, reply)
-  number(out, ZONE, zone)
-  value(out, ZONE_DIRECTION, zoneDirection)
-  number(out, MARK, mark)
-  value(out, LABELS, labels)
-}
-
-function writeTuple(out: TextBytes, tuple: Tuple): void {
-  number(out, FAMILY, tuple.family)
-  number(out, PROTOCOL, tuple.protocol)
-  out.part(SRC)
-  out.ascii(tuple.src)
-  out.part(DST)
-  out.ascii(tuple.dst)
-  out.part(QUOTE)
-  for (const [name, written] of PORTS) if (tuple[name] !== undefined) number(out, written, tuple[name])
-  out.part(END)
-}
-
-function writeState(out: TextBytes, connection: Connection): void {
-  value(out, STATUS, connection.status)
-  value(out, ASSURED, connection.assured)
-  value(out, SEEN_REPLY, connection.seenReply)
-  number(out, TIMEOUT, connection.timeoutMs)
-  value(out, HELPER, connection.helper)
-  number(out, MASTER, connection.master)
-  value(out, TCP_STATE, connection.tcpState)
-  value(out, SCTP_STATE, connection.sctpState)
-}
-
-function writeTcp(out: TextBytes, tcp: Connection['tcp']): void {
-  out.part(TCP)
-  if (tcp === null) return out.part(NULL)
-  const { original, reply, retransmissions, last } = tcp
-  out.part(FIRST_ORIGINAL)
-  writeSide(out, original)
-  out.part(REPLY)
-  writeSide(out, reply)
-  number(out, RETRANSMISSIONS, retransmissions)
-  out.part(LAST)
-  number(out, INDEX, last.index)
-  value(out, DIRECTION, last.direction)
-  number(out, SEQ, last.seq)
-  number(out, ACK, last.ack)
-  number(out, LAST_END, last.end)
-  number(out, WINDOW, last.window)
-  number(out, SCALE, last.scale)
-  value(out, FLAGS, last.flags)
-  out.part(END)
-  out.part(END)
-}
-
-function writeSide(out: TextBytes, side: TcpSide): void {
-  number(out, SIDE_END, side.end)
-  number(out, MAX_END, side.maxEnd)
-  number(out, MAX_WINDOW, side.maxWindow)
-  number(out, MAX_ACK, side.maxAck)
-  number(out, SCALE, side.scale)
-  value(out, FLAGS, side.flags)
-  out.part(END)
-}
-
-function writeRest(out: TextBytes, connection: Connection): void {
-  const { start, stop } = connection
-  value(out, TAGS, connection.verificationTags)
-  number(out, STREAM, connection.streamInMs)
-  value(out, PACKETS, connection.packets)
-  value(out, BYTES, connection.bytes)
-  value(out, START, start === null ? null : nanosecondsText(start))
-  value(out, STOP, stop === null ? null : nanosecondsText(stop))
-  value(out, HISTORY, connection.history)
-  value(out, CONN_STATE, connection.connState)
-}
-
-/** A whole number, 0 or more. */
-function number(out: TextBytes, name: Part, what: number | null): void {
-  out.part(name)
-  if (what === null) out.part(NULL)
-  else out.number(what)
-}
-
-/** Parts by the value: words, and lists of words, which are the same objects again. Few of them occur. */
-const known = new Map<unknown, Part>([[null, NULL], [true, part('true')], [false, part('false')]])
-const MOST_KNOWN = 4096
-
-function value(out: TextBytes, name: Part, what: unknown): void {
-  out.part(name)
-  const prepared = known.get(what)
-  if (prepared) return out.part(prepared)
-  const text = JSON.stringify(what)
-  // Only what cannot change afterwards may be remembered by itself, and only ASCII is prepared.
-  const lasts = typeof what === 'string' || Object.isFrozen(what)
-  if (lasts && known.size < MOST_KNOWN && text.length < 256 && /^[ -~]*$/.test(text)) known.set(what, part(text))
-  out.text(text)
-  out.reserve(2 * LINE)
+function u64(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true)
 }

@@ -83,7 +83,7 @@ export class Work {
 
   /** @returns whether the pool must be told */
   #track({ place, sheet, count, zero }: Task, ring: Ring, { tracker, workers, addresses: { places, sheets, unordered } }: Made): boolean {
-    return tracker.trackTogether(core => {
+    return tracker.withCore(core => {
       // One worker's verdicts are in order already.
       core.useBatchAt(places[place], workers === 1 ? sheets[sheet] : unordered[place])
       trackShare(core, ring.agreement(this.#next), count, zero)
@@ -110,7 +110,7 @@ function trackCopy({ buffer, count, bytes }: CopyRequest, { tracker, place, shee
   const [batch, whole] = [batchIn(count, bytes, buffer), { from: 0, to: count, low: 0, high: bytes }]
   place.fillColumns(batch, whole)
   const zero = place.fillBytes(batch, whole)
-  const { rows, first } = tracker.trackTogether(core => {
+  const { rows, first } = tracker.withCore(core => {
     core.useBatchAt(addresses.places[0], addresses.sheets[0])
     return trackShare(core, new Int32Array(3), count, zero)
   })

@@ -12,11 +12,12 @@ import { Progress, progressLine } from '../../src/cli/progress.js'
 import { ConntrackError } from '../../src/errors.js'
 import { LABEL_FILE } from '../../src/format/labels.js'
 import type { CommandTracker } from '../../src/cli/run.js'
-import type { ExpectationListener, TrackerOptions } from '../../src/index.js'
+import { createTracker, type ExpectationListener, type Tracker, type TrackerOptions } from '../../src/index.js'
 import { REASONS } from '../../src/names.js'
 import type {
   Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEventKind, Explanation, Statistics, VerdictBatch,
 } from '../../src/types.js'
+import { tcp, udp } from '../support/build.js'
 
 function parsed(...args: string[]): Invocation {
   const request = parseRequest(args)
@@ -238,7 +239,7 @@ const UDP6: Connection = {
 }
 
 describe('filters of connections', () => {
-  const ids = (options: FilterOptions) => [TCP, UDP6].filter(parseFilter(options)).map(connection => connection.id)
+  const ids = (options: FilterOptions) => [TCP, UDP6].filter(parseFilter(options) ?? (() => true)).map(connection => connection.id)
 
   test.each<[FilterOptions, number[]]>([
     [{}, [1, 2]],
@@ -268,6 +269,14 @@ class FakeTracker implements CommandTracker {
   closed = false
   advanced: bigint[] = []
   readonly #listeners: [string, (event: ConnectionEvent) => void][] = []
+  readonly #table: Tracker
+
+  /** @param time when its two connections began */
+  constructor(sysctl: Record<string, number> = {}, time = 0n) {
+    this.#table = createTracker({ maxConnections: 8, sysctl })
+    this.#table.track(tcp({ src: '10.0.0.1', dst: '192.0.2.9', sport: 1000, dport: 80 }, { flags: 'S' }), { time })
+    this.#table.track(udp({ src: '2001:db8::1', dst: '2001:db8::2', sport: 53, dport: 53 }), { time })
+  }
 
   trackBatch(batch: PacketBatch): VerdictBatch {
     const bytes = () => new Uint8Array(batch.count)
@@ -282,7 +291,9 @@ class FakeTracker implements CommandTracker {
     }
   }
 
-  * connections(): IterableIterator<Connection> { yield* [TCP, UDP6] }
+  * connections(): IterableIterator<Connection> { yield* this.#table.connections() }
+  withCore: CommandTracker['withCore'] = use => this.#table.withCore(use)
+  expire(): void {}
   entry(): Connection | null { return TCP }
   advance(time: bigint): void {
     this.advanced.push(time)
@@ -375,20 +386,20 @@ describe('a run', () => {
 
   test('connections says on standard error how many it showed', async () => {
     const { out, err } = await run(['connections', '-p', 'udp', 'x'])
-    expect(out).toMatch(/^udp {6}17 60 src=2001:db8::1 /)
+    expect(out).toMatch(/^udp {6}17 30 src=2001:db8::1 /)
     expect(out.trim().split('\n')).toHaveLength(1)
     expect(err).toMatch(/^conntrack-wasm: 1 flow entries have been shown\.$/m)
   })
 
   test('connections --format proc is the text of /proc, filters and all', async () => {
     const { out } = await run(['connections', '--format', 'proc', '-p', 'udp', 'x'])
-    expect(out).toBe('ipv6     10 udp      17 60 src=2001:0db8:0000:0000:0000:0000:0000:0001 dst=2001:0db8:0000:0000:0000:0000:0000:0002'
-      + ' sport=53 dport=53 src=2001:0db8:0000:0000:0000:0000:0000:0002 dst=2001:0db8:0000:0000:0000:0000:0000:0001 sport=53 dport=53'
+    expect(out).toBe('ipv6     10 udp      17 30 src=2001:0db8:0000:0000:0000:0000:0000:0001 dst=2001:0db8:0000:0000:0000:0000:0000:0002'
+      + ' sport=53 dport=53 [UNREPLIED] src=2001:0db8:0000:0000:0000:0000:0000:0002 dst=2001:0db8:0000:0000:0000:0000:0000:0001 sport=53 dport=53'
       + ' mark=0 zone=0 use=2\n')
   })
 
   test('connections count the age of entries up to the last packet', async () => {
-    const create = () => Object.assign(new FakeTracker(), { * connections() { yield { ...TCP, start: -3_000_000_000n } } })
+    const create = () => new FakeTracker({ timestamp: 1 }, -3_000_000_000n)
     expect((await run(['connections', 'x'], { create })).out).toContain(' mark=0 delta-time=3 use=1')
     expect((await run(['connections', '--format', 'proc', 'x'], { create })).out).toContain(' zone=0 delta-time=3 use=2')
   })
@@ -402,8 +413,8 @@ describe('a run', () => {
   })
 
   test('connections --json has the connection as it is', async () => {
-    const { out } = await run(['connections', '--json', 'x'])
-    expect(out.trim().split('\n').map(text => JSON.parse(text))).toEqual([TCP, UDP6])
+    const { out, tracker } = await run(['connections', '--json', 'x'])
+    expect(out.trim().split('\n').map(text => JSON.parse(text))).toEqual([...tracker.connections()])
   })
 
   test('events come in order, those of the time up to the last packet included', async () => {

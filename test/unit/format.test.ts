@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest'
 import { packetBatch, type Packet } from '../../src/batch.js'
 import { formatIpv4, formatIpv6, ipv4Text, ipv6Text } from '../../src/format/address.js'
 import { connectionLine, countersLine, eventLine, type OutputFlags } from '../../src/format/conntrack.js'
-import { ConnectionLines } from '../../src/format/connection-lines.js'
 import { connectionJson, eventJson } from '../../src/format/json.js'
 import { parseLabelNames } from '../../src/format/labels.js'
 import { classifyLines } from '../../src/format/ndjson.js'
@@ -670,49 +669,5 @@ describe('statistics', () => {
       'by protocol', '  tcp (6)  110', '  253        5',
       'entries 3 of 1000', countersLine(STATISTICS.counters), '',
     ])
-  })
-})
-
-describe('connections as bytes', () => {
-  const u32 = fc.integer({ min: 0, max: 0xffffffff })
-  const orNull = <T>(values: fc.Arbitrary<T>) => fc.option(values, { nil: null })
-  const counted = orNull(fc.record({ original: fc.maxSafeNat(), reply: fc.maxSafeNat() }))
-  const side = fc.record({
-    end: u32, maxEnd: u32, maxWindow: u32, maxAck: u32, scale: fc.nat(14), flags: fc.subarray(['WINDOW_SCALE', 'SACK_PERM']),
-  })
-  const last = fc.record({
-    index: fc.nat(5), direction: fc.constantFrom('original' as const, 'reply' as const), seq: u32, ack: u32, end: u32,
-    window: fc.nat(0xffff), scale: fc.nat(14), flags: fc.subarray(['BE_LIBERAL'] as string[]),
-  })
-  const tuple = fc.constantFrom(
-    TCP_CONNECTION.original, UDP_CONNECTION.reply, { family: 6 as const, protocol: 58, src: 'fe80::1', dst: '::', type: 128, code: 0, id: 9 },
-    { family: 4 as const, protocol: 47, src: '10.0.0.1', dst: '10.0.0.2', srcKey: 0, dstKey: 7 },
-    { family: 4 as const, protocol: 89, src: '10.0.0.1', dst: '10.0.0.2' })
-  const connection: fc.Arbitrary<Connection> = fc.record({
-    id: u32, original: tuple, reply: tuple, zone: fc.nat(0xffff), zoneDirection: fc.constantFrom('both' as const, 'original' as const),
-    mark: u32, labels: orNull(fc.array(fc.nat(127))), status: fc.subarray(['SEEN_REPLY', 'ASSURED', 'CONFIRMED']).map(list => Object.freeze(list)),
-    assured: fc.boolean(), seenReply: fc.boolean(), timeoutMs: fc.nat(), helper: orNull(fc.string({ unit: 'grapheme', maxLength: 2000 })),
-    master: orNull(u32), tcpState: orNull(fc.constantFrom('SYN_SENT', 'CLOSE')), sctpState: orNull(fc.constant('CLOSED')),
-    tcp: orNull(fc.record({ original: side, reply: side, retransmissions: fc.nat(255), last })), verificationTags: counted,
-    streamInMs: orNull(fc.nat()), packets: counted, bytes: counted, start: orNull(fc.bigInt({ min: -(2n ** 62n), max: 2n ** 62n })),
-    stop: orNull(fc.bigInt({ min: 0n, max: 2n ** 62n })), history: orNull(fc.constantFrom('ShADadFf', '')), connState: orNull(fc.constant('SF')),
-  })
-
-  test('are byte for byte what connectionJson gives', () => {
-    fc.assert(fc.property(fc.array(connection, { minLength: 1, maxLength: 4 }), connections => {
-      const lines = new ConnectionLines()
-      for (const each of connections) lines.add(each)
-      expect(Buffer.from(lines.take()).toString()).toBe(connections.map(each => connectionJson(each) + '\n').join(''))
-      expect(lines.take()).toHaveLength(0)
-    }))
-  })
-
-  test('are full before they take more than a piece of output', () => {
-    const lines = new ConnectionLines()
-    let added = 0
-    for (; !lines.full; added++) lines.add(TCP_CONNECTION)
-    const { length } = connectionJson(TCP_CONNECTION)
-    expect(lines.take()).toHaveLength(added * (length + 1))
-    expect(added * (length + 1)).toBeLessThan(65_536 + length + 1)
   })
 })
