@@ -257,7 +257,7 @@ class HeldConnection implements HookConnection {
 
   /** A reset that is taken ends a connection without a reply, and only one that is held for rules can still be seen there. */
   get isDying(): boolean {
-    const isUnanswered = (this.status & (CONFIRMED | SEEN_REPLY)) === CONFIRMED
-    return isUnanswered && this.protocol === TCP && this.#view.getUint8(this.#at + 70) === RESET && this.#exports.handedFlags() >> 8 !== RELATED
+    if (this.protocol !== TCP || (this.status & (CONFIRMED | SEEN_REPLY)) !== CONFIRMED) return false
+    return this.#view.getUint8(this.#at + 70) === RESET && this.#exports.handedFlags() >> 8 !== RELATED
   }
 }

@@ -255,7 +255,9 @@ function templateTarget(listing: string, template: Template): Target {
   return {
     name: 'CT', listing, outcome: 'CONTINUE', template,
     act: packet => {
-      if (packet.template !== null || packet.stateBit !== 0) return
+      // What the tracker found INVALID before it left over `lo` has no connection when it comes in again.
+      const isExemptedLater = template.notrack && packet.stateBit === STATE_BITS.INVALID
+      if (packet.stateBit !== 0 && !isExemptedLater) return
       packet.template = template
       packet.stateBit = template.notrack ? STATE_BITS.UNTRACKED : STATE_BITS.NEW
       packet.connection = template.notrack ? null : new TemplateConnection(packet.family, template)

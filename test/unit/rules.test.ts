@@ -112,6 +112,14 @@ describe('rules and tracker in the order of the kernel', () => {
     expect(tracked(machine)).toBe(0)
   })
 
+  test('what is INVALID when it leaves over lo can be exempted when it comes in again, what has a connection cannot', () => {
+    const rules = '*raw\n-A PREROUTING -j NOTRACK\nCOMMIT\n*filter\n-A INPUT -m state --state UNTRACKED -j DROP\nCOMMIT\n'
+    const machine = createFirewall(parseRules(rules), { local: ['198.51.100.20'] })
+    const actions = ['SA', 'S'].map(flags => machine.judge(packet(`198.51.100.20:1 > 198.51.100.20:2 tcp ${flags} seq=1`).bytes).action)
+    expect(actions).toEqual(['DROP', 'ACCEPT'])
+    machine.close()
+  })
+
   test('the raw table gives zones: the same tuple is two connections', () => {
     const rules = parseRules('*raw\n-A PREROUTING -i a -j CT --zone 7\nCOMMIT\n*filter\nCOMMIT\n')
     const machine = createFirewall(rules)
