@@ -1,6 +1,6 @@
 /**
- * The border to the core: the one file that knows its addresses and layouts (`assembly/01-records.ts`). Nothing else
- * holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
+ * The border to the core: the file that knows its addresses and layouts (`assembly/01-records.ts`). What is not for every
+ * tracker comes with what needs it (`helper-border.ts`, `rules/held.ts`, `pool/place.ts`). Nothing else holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
  */
 import { BATCH_SIZE, type PacketBatch } from './batch.js'
 import { connState } from './conn-state.js'
@@ -265,6 +265,7 @@ export class Core {
   helperNames: readonly { readonly name: string; readonly classes: readonly string[] }[] = []
   /** Looks at the packet that is handed over; whether to drop it. */
   inspect: () => boolean = () => false
+  /** `null` without helpers. */
   helped: HelpedMemory | null = null
 
   /** @param given memory that others have too; otherwise the core has its own */

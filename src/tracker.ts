@@ -50,7 +50,7 @@ export interface TrackerOptions {
   /** Timeouts of new connections by match: the first that fits counts, the sysctls where none does; 64 at most. */
   readonly timeouts?: readonly TimeoutPolicy[]
   /**
-   * Protocol helpers (`conntrack-wasm/helpers`): none unless asked for, as Linux does. Each is for new connections to its
+   * Protocol helpers, made by `conntrack-wasm/helpers`: none unless asked for, as Linux does. Each is for new connections to its
    * ports; `{ helper, match }` assigns one by match instead. Either way it gets connections of its protocols and IP
    * versions alone. The first that fits counts; 64 matches at most.
    */
