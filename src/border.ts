@@ -1,12 +1,11 @@
 /**
- * The border to the core: the one file that knows its addresses and layouts (`assembly/01-records.ts`). Nothing else
- * holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
+ * The border to the core: the file that knows its addresses and layouts (`assembly/01-records.ts`). What is not for every
+ * tracker comes with what needs it (`helper-border.ts`, `rules/held.ts`, `pool/place.ts`). Nothing else holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
  */
 import { BATCH_SIZE, type PacketBatch } from './batch.js'
 import { connState } from './conn-state.js'
 import { ConntrackError } from './errors.js'
 import { ipv4Text, ipv6Text } from './format/address.js'
-import type { HelpedConnection, StandingExpectation } from './helpers/helper.js'
 import type { CompiledMatch } from './match.js'
 import { DIRECTIONS, EVENTS, SCTP_STATES, STATUS_BITS, TCP_FLAGS, TCP_STATES } from './names.js'
 import { FIXED_TIMEOUTS, SYSCTLS } from './sysctl.js'
@@ -38,8 +37,6 @@ const REPORTED_COUNTERS = 352
 const LIFE_SIZE = 128
 /** Where a life has the highest slot. */
 const LIFE_HIGHEST = 32
-/** Where it has the highest slot of expectations. */
-const LIFE_HIGHEST_EXPECTATION = 56
 /** Of the region of reassembly: places and lengths of the values that change, and its pools (of queues, peers, blocks). */
 const FRAGMENT_POOLS = [112, 144, 176] as const
 const FRAGMENT_VALUES = [[0, 48], [80, 32], [120, 12], [152, 12], [184, 12]] as const
@@ -58,20 +55,6 @@ const WITH_PORTS: readonly number[] = [6, 17, SCTP, 136]
 const EVENT_KINDS = [
   'new', 'update', 'destroy', 'expectation-new', 'expectation-destroy',
 ] as const satisfies readonly (ConnectionEventKind | ExpectationEventKind)[]
-
-const EXPECTATION_SIZE = 104
-export const HELPED_SIZE = 16
-/** Heads of the lists of expectations, and pairs of GRE keys. */
-const EXPECTATION_INDEX_SIZE = 1024 * 4
-const GRE_PAIRS_SIZE = 64 * 48
-/** Bit of a connection's status: it was announced. */
-const EXPECTED = 1 << STATUS_BITS.indexOf('EXPECTED')
-const WHOLE_MASK = { 4: '255.255.255.255', 6: 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff' } as const
-const NO_MASK = { 4: '0.0.0.0', 6: '::' } as const
-const PERMANENT = 1
-const INACTIVE = 2
-/** What becomes of a new expectation, in the core's order. */
-const ADDED = ['added', 'already', 'busy', 'full'] as const
 
 /** Numbers of the regions, as `regionAt` counts them. */
 const Region = {
@@ -192,25 +175,6 @@ export interface SideProvenance {
   readonly window: number
 }
 
-/** An expectation as the core takes it: addresses are 16 bytes, IPv4 mapped into IPv6. */
-export interface ExpectationRecord {
-  readonly family: 4 | 6
-  readonly protocol: number
-  readonly src: Uint8Array
-  readonly srcMask: Uint8Array
-  readonly sport: number
-  readonly sportMask: number
-  readonly dst: Uint8Array
-  readonly dport: number
-  readonly class: number
-  readonly permanent: boolean
-  readonly inactive: boolean
-  /** Numbers of the helper that makes it and of that which its connection gets, 0 for none. */
-  readonly helper: number
-  readonly assigns: number
-  readonly timeoutNs: bigint
-}
-
 /** What memory is sized by, once. */
 export interface Sizes {
   readonly maxConnections: number
@@ -244,7 +208,7 @@ export interface Rules {
   readonly policies: readonly { match: CompiledMatch; timeouts: ReadonlyMap<number, number> }[]
 }
 
-/** What is in a core, for those that classify packets in steps. */
+/** What is in a core, for those that classify packets in steps and for helpers. */
 export interface CoreInside {
   readonly exports: Exports
   readonly bytes: Uint8Array
@@ -258,7 +222,19 @@ export interface CoreInside {
   readonly bring: (bytes: Uint8Array) => number
   /** Goes on with a packet that waits for its helper. */
   readonly resume: () => void
+  /** Where the entry in a slot is, and a tuple of the entry at an address. */
+  readonly entry: (slot: number) => number
+  readonly tuple: (at: number, side: number, reply: boolean) => Tuple
   readonly drain: () => void
+}
+
+/** What of a core's memory is there for helpers (`helper-border.ts`). */
+export interface HelpedMemory {
+  /** An expectation, and the entry of its master, at these addresses. */
+  expectationAt(at: number, master: number, now: bigint): Expectation
+  save(): Uint8Array[]
+  /** Puts what `save` gave into a core that was just made; false where it does not fit. */
+  load(parts: readonly Uint8Array[]): boolean
 }
 
 /** One core: its memory and its calls. */
@@ -280,7 +256,7 @@ export class Core {
   readonly #counts: BigUint64Array
   readonly batchSize: number
   readonly maxConnections: number
-  readonly #maxExpectations: number
+  readonly maxExpectations: number
   readonly parts: Parts
   #listening = false
   #drain: () => void = () => {}
@@ -289,6 +265,8 @@ export class Core {
   helperNames: readonly { readonly name: string; readonly classes: readonly string[] }[] = []
   /** Looks at the packet that is handed over; whether to drop it. */
   inspect: () => boolean = () => false
+  /** `null` without helpers. */
+  helped: HelpedMemory | null = null
 
   /** @param given memory that others have too; otherwise the core has its own */
   constructor(module: WebAssembly.Module, sizes: Sizes, parts: Parts, given?: WebAssembly.Memory) {
@@ -304,7 +282,7 @@ export class Core {
     this.#exports = exports
     this.batchSize = batchSize
     this.maxConnections = maxConnections
-    this.#maxExpectations = maxExpectations
+    this.maxExpectations = maxExpectations
     this.parts = parts
     const { buffer } = memory
     this.#bytes = new Uint8Array(buffer)
@@ -513,11 +491,15 @@ export class Core {
     return Math.min(length, MAX_PACKET)
   }
 
-  /** What those work with that are not part of the main entry: `rules/held.ts`, `format/connection-lines.ts`. */
+  /**
+   * What those work with that are not part of the main entry: `rules/held.ts`, `format/connection-lines.ts`,
+   * `helper-border.ts`.
+   */
   get inside(): CoreInside {
     return this.#inside ??= {
       exports: this.#exports, bytes: this.#bytes, view: this.#view, regions: this.#at, verdicts: this.#verdicts, core: this,
       columns: this.#columns, bring: bytes => this.#bring(bytes), resume: () => this.#resume(), drain: () => this.#drainWaiting(),
+      entry: slot => this.#entry(slot), tuple: (at, side, reply) => this.#tuple(at, side, reply),
     }
   }
 
@@ -693,7 +675,7 @@ export class Core {
     const time = view.getBigInt64(at + 16, true)
     const kind = EVENT_KINDS[view.getUint32(at, true)]
     if (kind === 'expectation-new' || kind === 'expectation-destroy') {
-      return { kind, time, packet: view.getUint32(at + 8, true), expectation: this.#expectation(at + 32, at + 160, time) }
+      return { kind, time, packet: view.getUint32(at + 8, true), expectation: this.helped!.expectationAt(at + 32, at + 160, time) }
     }
     const stop = kind === 'destroy' ? view.getBigInt64(at + 24, true) : null
     return {
@@ -827,27 +809,8 @@ export class Core {
       ...this.#sideArrays().map(([at, size]) => this.#part(at + size, slots * size)),
       this.#usedBuckets(),
       ...this.#fragmentParts(),
-      ...this.#expectationParts(),
+      ...this.helped?.save() ?? [],
     ]
-  }
-
-  #expectationParts(): Uint8Array[] {
-    if (!this.parts.helpers) return []
-    const { life, expectations, expectationIndex, grePairs } = this.#at
-    const highest = this.#view.getUint32(life + LIFE_HIGHEST_EXPECTATION, true)
-    return [
-      this.#part(expectations + EXPECTATION_SIZE, highest * EXPECTATION_SIZE),
-      this.#part(expectationIndex, EXPECTATION_INDEX_SIZE), this.#part(grePairs, GRE_PAIRS_SIZE),
-    ]
-  }
-
-  #setExpectations(parts: readonly Uint8Array[]): boolean {
-    const slots = this.#view.getUint32(this.#at.life + LIFE_HIGHEST_EXPECTATION, true)
-    if (slots > this.#maxExpectations) return false
-    const places = this.#expectationParts()
-    if (places.length !== parts.length || places.some((place, i) => place.length !== parts[i].length)) return false
-    places.forEach((place, i) => place.set(parts[i]))
-    return true
   }
 
   /**
@@ -858,6 +821,7 @@ export class Core {
   load(parts: readonly Uint8Array[]): boolean {
     const sides = this.#sideArrays()
     const rest = parts.slice(5 + sides.length)
+    const helped = rest.splice(FRAGMENT_PARTS)
     if (rest.length < FRAGMENT_PARTS) return false
     const [life, hashKeys, counters, entries] = parts
     const slots = entries.length / ENTRY_SIZE
@@ -870,8 +834,8 @@ export class Core {
     this.#bytes.set(counters, this.#at.counters)
     this.#bytes.set(entries, this.#at.entries + ENTRY_SIZE)
     sides.forEach(([at, size], i) => this.#bytes.set(parts[4 + i], at + size))
-    return this.#setBuckets(parts[4 + sides.length]) && this.#setFragments(rest.slice(0, FRAGMENT_PARTS))
-      && this.#setExpectations(rest.slice(FRAGMENT_PARTS)) && this.#exports.loadLife(this.helperNames.length) !== 0
+    return this.#setBuckets(parts[4 + sides.length]) && this.#setFragments(rest)
+      && (this.helped ? this.helped.load(helped) : helped.length === 0) && this.#exports.loadLife(this.helperNames.length) !== 0
   }
 
   #part(at: number, length: number): Uint8Array {
@@ -975,199 +939,6 @@ export class Core {
       last = bucket
     }
     return true
-  }
-
-  // Expectations, and what helpers see and do
-
-  /** A connection as its helper sees it: no more than that, since every helped connection is asked for it once. */
-  helpedConnection(slot: number): HelpedConnection {
-    const at = this.#entry(slot)
-    const origin = this.#view.getUint8(at + 51)
-    const original = this.#tuple(at, origin, false)
-    return {
-      id: this.idOf(slot), family: original.family, protocol: original.protocol, original,
-      reply: this.#tuple(at, origin ^ 1, true), expected: (this.#view.getUint16(at + 48, true) & EXPECTED) !== 0,
-    }
-  }
-
-  zoneOf(slot: number): number {
-    return this.#view.getUint16(this.#entry(slot) + 38, true)
-  }
-
-  /** The packet that is handed over; the payload is a view of the core's memory. */
-  handed(): { payload: Uint8Array; direction: 'original' | 'reply'; state: number; seq: number; slot: number } {
-    const exports = this.#exports
-    const at = exports.payloadAt() >>> 0
-    const flags = exports.handedFlags()
-    return {
-      payload: this.#bytes.subarray(at, at + (exports.payloadLength() >>> 0)),
-      direction: flags & 1 ? 'reply' : 'original',
-      state: flags >> 8,
-      seq: exports.payloadSeq() >>> 0,
-      slot: exports.handedSlot() >>> 0,
-    }
-  }
-
-  /** Number of the helper of a connection, 0 for none. */
-  helperOf(slot: number): number {
-    return this.#view.getUint8(this.#at.helped + slot * HELPED_SIZE + 12)
-  }
-
-  /** Number of what its helper remembers of it, 0 for nothing yet. */
-  helperState(slot: number): number {
-    return this.#view.getUint32(this.#at.helped + slot * HELPED_SIZE + 8, true)
-  }
-
-  setHelperState(slot: number, number: number): void {
-    this.#view.setUint32(this.#at.helped + slot * HELPED_SIZE + 8, number, true)
-  }
-
-  /** Id of a connection; that of one whose first packet is on its way is the next to be given. */
-  idOf(slot: number): number {
-    return this.#view.getUint32(this.#entry(slot) + 52, true) || this.#exports.nextId() >>> 0
-  }
-
-  setTimeLeft(slot: number, nanoseconds: bigint): void {
-    this.#exports.setTimeLeft(slot, nanoseconds)
-  }
-
-  /** Adds an expectation for the connection in a slot. */
-  addExpectation(master: number, what: ExpectationRecord, skipMaster: boolean, limit: number): typeof ADDED[number] {
-    this.#writeExpectation(what)
-    return ADDED[this.#exports.addExpectation(master, skipMaster ? 1 : 0, limit)]
-  }
-
-  /** Slot of the expectation that a tuple would match, 0 for none. */
-  findExpectation(what: ExpectationRecord, zone: number): number {
-    this.#writeExpectation(what)
-    return this.#exports.findExpectationOf(zone) >>> 0
-  }
-
-  mapGreKeys(master: number, direction: 'original' | 'reply', tuple: ExpectationRecord): boolean {
-    this.#writeExpectation(tuple)
-    return this.#exports.mapGreKeys(master, direction === 'original' ? 0 : 1) !== 0
-  }
-
-  unmapGreKeys(master: number): void {
-    this.#exports.unmapGreKeys(master)
-  }
-
-  destroyGre(tuple: ExpectationRecord, zone: number): void {
-    this.#writeExpectation(tuple)
-    this.#exports.destroyGre(zone)
-  }
-
-  /** Record 0 is where the core looks for what it is asked for. */
-  #writeExpectation(what: ExpectationRecord): void {
-    const view = this.#view
-    const at = this.#at.expectations
-    const address = (bytes: Uint8Array, to: number) => this.#bytes.set(bytes, to)
-    this.#bytes.fill(0, at, at + EXPECTATION_SIZE)
-    address(what.src, at)
-    address(what.srcMask, at + 16)
-    address(what.dst, at + 32)
-    view.setUint16(at + 48, what.sport, true)
-    view.setUint16(at + 50, what.sportMask, true)
-    view.setUint16(at + 52, what.dport, true)
-    view.setUint8(at + 56, what.protocol)
-    view.setUint8(at + 57, what.family)
-    view.setUint8(at + 58, what.class)
-    view.setUint8(at + 59, (what.permanent ? PERMANENT : 0) | (what.inactive ? INACTIVE : 0))
-    view.setUint8(at + 60, what.helper)
-    view.setUint8(at + 61, what.assigns)
-    view.setBigInt64(at + 64, this.now + what.timeoutNs, true)
-  }
-
-  /** Slots of the expectations of a connection, newest first. */
-  *expectationsOf(slot: number): Iterable<number> {
-    for (let at = this.#exports.firstExpectationOf(slot) >>> 0; at; at = this.#view.getUint32(this.#expectationAt(at) + 88, true)) yield at
-  }
-
-  /** Slots of all expectations, oldest first. */
-  expectationSlots(): number[] {
-    if (!this.parts.helpers) return []
-    this.#exports.expireExpectations()
-    const id = (slot: number) => this.#view.getUint32(this.#expectationAt(slot) + 72, true)
-    const slots: number[] = []
-    const highest = this.#exports.expectationSlots() >>> 0
-    for (let slot = 1; slot <= highest; slot++) if (this.#bytes[this.#expectationAt(slot) + 62]) slots.push(slot)
-    return slots.sort((a, b) => id(a) - id(b))
-  }
-
-  expectationId(slot: number): number {
-    return this.#view.getUint32(this.#expectationAt(slot) + 72, true)
-  }
-
-  expectation(slot: number): Expectation {
-    const at = this.#expectationAt(slot)
-    return this.#expectation(at, this.#entry(this.#view.getUint32(at + 76, true)), this.now)
-  }
-
-  /** An expectation as helpers see it: what they ask for often, and less of it than `expectation` has. */
-  standing(slot: number): StandingExpectation {
-    const view = this.#view
-    const at = this.#expectationAt(slot)
-    const family = view.getUint8(at + 57) === 4 ? 4 : 6
-    const text = (from: number) => family === 4 ? ipv4Text(this.#bytes, from + 12) : ipv6Text(this.#bytes, from)
-    const srcMask = text(at + 16)
-    const flags = view.getUint8(at + 59)
-    const assigns = this.helperNames[view.getUint8(at + 61) - 1]?.name
-    return {
-      id: view.getUint32(at + 72, true), master: view.getUint32(at + 92, true),
-      madeBy: this.helperNames[view.getUint8(at + 60) - 1]?.name ?? '', protocol: view.getUint8(at + 56),
-      src: srcMask === NO_MASK[family] ? null : text(at),
-      ...(srcMask === NO_MASK[family] || srcMask === WHOLE_MASK[family] ? {} : { srcMask }),
-      ...(view.getUint16(at + 50, true) === 0 ? {} : { sport: view.getUint16(at + 48, true) }),
-      dst: text(at + 32), dport: view.getUint16(at + 52, true), class: view.getUint8(at + 58),
-      timeout: Math.max(0, Math.floor(Number(view.getBigInt64(at + 64, true) - this.now) / 1e6)) / 1000,
-      permanent: (flags & PERMANENT) !== 0, inactive: (flags & INACTIVE) !== 0,
-      ...(assigns === undefined ? {} : { helper: assigns }),
-    }
-  }
-
-  removeExpectation(slot: number): void {
-    this.#exports.removeExpectationAt(slot)
-  }
-
-  activateExpectation(slot: number, timeoutNs: bigint): void {
-    const at = this.#expectationAt(slot)
-    this.#bytes[at + 59] &= ~INACTIVE
-    this.#view.setBigInt64(at + 64, this.now + timeoutNs, true)
-  }
-
-  #expectationAt(slot: number): number {
-    return this.#at.expectations + slot * EXPECTATION_SIZE
-  }
-
-  #expectation(at: number, master: number, now: bigint): Expectation {
-    const view = this.#view
-    const protocol = view.getUint8(at + 56)
-    const family = view.getUint8(at + 57) === 4 ? 4 : 6
-    const text = (from: number) => family === 4 ? ipv4Text(this.#bytes, from + 12) : ipv6Text(this.#bytes, from)
-    const [sport, dport] = [view.getUint16(at + 48, true), view.getUint16(at + 52, true)]
-    const ports = protocol === GRE ? { srcKey: sport, dstKey: dport } : { sport, dport }
-    const maker = this.helperNames[view.getUint8(at + 60) - 1]
-    const number = view.getUint8(at + 58)
-    const flags = view.getUint8(at + 59)
-    return {
-      id: view.getUint32(at + 72, true),
-      tuple: { family, protocol, src: text(at), dst: text(at + 32), ...ports },
-      mask: {
-        src: text(at + 16), dst: WHOLE_MASK[family],
-        sport: view.getUint16(at + 50, true), dport: 0xffff,
-      },
-      zone: view.getUint16(at + 54, true),
-      packet: view.getUint32(at + 96, true),
-      timeoutMs: Math.max(0, Math.floor(Number(view.getBigInt64(at + 64, true) - now) / 1e6)),
-      master: view.getUint32(at + 92, true),
-      masterTuple: this.#tuple(master, view.getUint8(master + 51), false),
-      helper: maker?.name ?? '',
-      class: number,
-      className: maker?.classes[number] ?? '',
-      assigns: this.helperNames[view.getUint8(at + 61) - 1]?.name ?? null,
-      permanent: (flags & PERMANENT) !== 0,
-      inactive: (flags & INACTIVE) !== 0,
-    }
   }
 
   #labels(at: number): number[] {

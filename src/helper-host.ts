@@ -4,13 +4,16 @@
  *
  * A helper that throws harms nobody: its packet is accepted, the error counted, and reported the first time.
  */
-import type { Core, ExpectationRecord } from './border.js'
+import type { Core } from './border.js'
 import { ConntrackError, shown } from './errors.js'
+import { HelperBorder, type ExpectationRecord } from './helper-border.js'
 import type {
   Added, GreTuple, HelpedConnection, Helper, HelperPacket, HelperTable, NewExpectation, StandingExpectation,
 } from './helpers/helper.js'
+import type { HelperMemory, RunningHelpers } from './helpers/host.js'
 import { addressBytes } from './match.js'
-import { STATES } from './names.js'
+import { PROTOCOL_NUMBERS, STATES } from './names.js'
+import type { Expectation } from './types.js'
 
 /** What is known of a connection between two of its packets. */
 interface Remembered {
@@ -21,15 +24,14 @@ interface Remembered {
 
 const ALL_ONES = new Uint8Array(16).fill(255)
 const NO_ADDRESS = new Uint8Array(16)
-const MOST_HELPERS = 255
-const GRE = 47
+const GRE = PROTOCOL_NUMBERS.gre
 /** Seconds that 32 bits of Linux's ticks can hold, which is what SIP's may come to. */
 const LONGEST_TIMEOUT = 17_179_869
 
-export class HelperHost {
+export class HelperHost implements RunningHelpers {
   /** All helpers, those that only expectations assign included. A helper's number is its place here and one. */
   readonly helpers: readonly Helper[]
-  readonly #core: Core
+  readonly #core: HelperBorder
   readonly #report: (error: unknown, helper: string) => void
   readonly #errors = new Map<string, number>()
   /** By slot. One whose number is not that of the slot is of a connection that is over. */
@@ -39,10 +41,11 @@ export class HelperHost {
 
   constructor(core: Core, helpers: readonly Helper[], report: (error: unknown, helper: string) => void) {
     this.helpers = helpers
-    this.#core = core
+    this.#core = new HelperBorder(core)
     this.#report = report
     core.helperNames = helpers.map(({ name, classes }) => ({ name, classes: classes.map(each => each.name) }))
     core.inspect = () => this.#inspect()
+    core.helped = this.#core
   }
 
   /** A helper is looking at a packet, and must not call the tracker meanwhile. */
@@ -53,6 +56,10 @@ export class HelperHost {
   /** Errors that helpers threw, by name. */
   get errors(): Record<string, number> {
     return Object.fromEntries(this.#errors)
+  }
+
+  expectations(): Expectation[] {
+    return this.#core.expectationSlots().map(slot => this.#core.expectation(slot))
   }
 
   #inspect(): boolean {
@@ -98,7 +105,7 @@ export class HelperHost {
   /** What helpers remember of connections that are alive. */
   memory(): HelperMemory {
     const alive = [...this.#remembered].filter(([slot, { number }]) =>
-      this.#core.idIn(slot) !== 0 && this.#core.helperState(slot) === number)
+      this.#core.core.idIn(slot) !== 0 && this.#core.helperState(slot) === number)
     return {
       lastNumber: this.#lastNumber,
       errors: this.errors,
@@ -120,7 +127,7 @@ export class HelperHost {
   }
 
   #restore(slot: number, number: number, state: unknown): boolean {
-    if (!isCount(slot) || slot > this.#core.maxConnections || this.#core.idIn(slot) === 0) return false
+    if (!isCount(slot) || slot > this.#core.core.maxConnections || this.#core.core.idIn(slot) === 0) return false
     if (!this.helpers[this.#core.helperOf(slot) - 1] || this.#core.helperState(slot) !== number) return false
     this.#remembered.set(slot, { number, connection: this.#core.helpedConnection(slot), state })
     return true
@@ -136,31 +143,10 @@ export class HelperHost {
   }
 }
 
-/** What a snapshot keeps of helpers: JSON values. */
-export interface HelperMemory {
-  readonly lastNumber: number
-  readonly errors: Readonly<Record<string, number>>
-  /** Slot, number, and what the helper remembers of the connection, if it does. */
-  readonly connections: readonly (readonly [slot: number, number: number, state?: unknown])[]
-}
-
-/** All helpers that a list needs, each once, those that expectations assign behind. */
-export function flatten(helpers: readonly Helper[]): Helper[] {
-  const all: Helper[] = []
-  const add = (helper: Helper) => {
-    if (all.some(known => known.name === helper.name)) return
-    all.push(helper)
-    helper.assigns?.forEach(add)
-  }
-  helpers.forEach(add)
-  if (all.length > MOST_HELPERS) throw new ConntrackError('invalid-argument', `more than ${MOST_HELPERS} helpers`)
-  return all
-}
-
 /** What one helper may do for one connection. */
 class Table implements HelperTable {
   constructor(
-    readonly core: Core, readonly helpers: readonly Helper[], readonly helper: Helper, readonly slot: number,
+    readonly core: HelperBorder, readonly helpers: readonly Helper[], readonly helper: Helper, readonly slot: number,
     readonly connection: HelpedConnection,
   ) {}
 

@@ -6,8 +6,8 @@ import { BATCH_SIZE, Core, coreFingerprint, HASH_KEYS, TIMEOUTS, type Rules } fr
 import { ConntrackError, shown } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
-import { flatten, HelperHost, type HelperMemory } from './helper-host.js'
 import type { Helper } from './helpers/helper.js'
+import { HOST, type HelperMemory, type HostedHelper, type RunningHelpers } from './helpers/host.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
 import { addressBytes, compileMatch, protocolNumber, type CompiledMatch } from './match.js'
 import {
@@ -50,7 +50,7 @@ export interface TrackerOptions {
   /** Timeouts of new connections by match: the first that fits counts, the sysctls where none does; 64 at most. */
   readonly timeouts?: readonly TimeoutPolicy[]
   /**
-   * Protocol helpers (`conntrack-wasm/helpers`): none unless asked for, as Linux does. Each is for new connections to its
+   * Protocol helpers, made by `conntrack-wasm/helpers`: none unless asked for, as Linux does. Each is for new connections to its
    * ports; `{ helper, match }` assigns one by match instead. Either way it gets connections of its protocols and IP
    * versions alone. The first that fits counts; 64 matches at most.
    */
@@ -133,6 +133,9 @@ const sizing: Readonly<Record<string, number>> = Object.fromEntries(
   ['expect_max', 'ipfrag_high_thresh', 'frag6_high_thresh'].map(name => [name, SYSCTLS[name].initial]))
 
 const RAW = LINK_TYPES.raw
+const MOST_HELPERS = 255
+/** What a snapshot keeps of helpers where there are none. */
+const NO_MEMORY: HelperMemory = { lastNumber: 0, errors: {}, connections: [] }
 const MAX_CONNECTIONS = 1 << 24
 const MAX_BATCH = 1 << 16
 
@@ -193,7 +196,7 @@ export class Tracker implements Disposable {
   readonly #listeners: Listeners = {
     new: new Set(), update: new Set(), destroy: new Set(), 'expectation-new': new Set(), 'expectation-destroy': new Set(),
   }
-  readonly #helpers: HelperHost
+  readonly #helpers: RunningHelpers | null = null
   readonly #sysctl: Record<string, number> = {}
   /** What memory was laid out for: these are set no higher. */
   readonly #most: Record<string, number> = { max: 0, ...sizing }
@@ -265,9 +268,11 @@ export class Tracker implements Disposable {
       history: options.history ?? false,
       helpers: helpers.length > 0,
     }, pool?.memory)
-    this.#helpers = new HelperHost(this.#core, helpers, options.onHelperError ?? ((error, helper) => {
-      console.warn(`conntrack-wasm: helper ${helper}:`, error)
-    }))
+    if (assigned.length > 0) {
+      this.#helpers = new assigned[0].helper[HOST](this.#core, helpers, options.onHelperError ?? ((error, helper) => {
+        console.warn(`conntrack-wasm: helper ${helper}:`, error)
+      }))
+    }
     for (const [name, value] of Object.entries(this.#sysctl)) this.#core.setSysctl(name, value)
     this.#core.setHashKeys(hashKeys(options.hashSeed))
     if (pool) this.#setShard(pool.shard, false)
@@ -301,7 +306,7 @@ export class Tracker implements Disposable {
     const tracker = restored(() => new Tracker({ ...options, ...given, hashSeed: 0, module }))
     restored(() => tracker.#setSysctls(sysctl))
     tracker.#core.setPolicyTimeouts(checkPolicyTimeouts(policyTimeouts, options.timeouts?.length ?? 0))
-    if (!tracker.#core.load(parts) || !tracker.#helpers.remember(memory)) throw bad('what it holds is not sound')
+    if (!tracker.#core.load(parts) || tracker.#helpers?.remember(memory) === false) throw bad('what it holds is not sound')
     return tracker
   }
 
@@ -319,7 +324,7 @@ export class Tracker implements Disposable {
       sysctl: this.#sysctl,
       policyTimeouts: this.#core.policyTimeouts(this.#made.timeouts?.length ?? 0),
       helpers: this.#helperNames,
-      memory: this.#helpers.memory(),
+      memory: this.#helpers?.memory() ?? NO_MEMORY,
     }
     return encodeSnapshot({ description: jsonText(description), parts: this.#core.save() }, this.#core.fingerprint)
   }
@@ -477,7 +482,7 @@ export class Tracker implements Disposable {
   /** What connections have announced and nobody has opened yet, in the order in which it was announced. */
   expectations(): Expectation[] {
     this.#enter()
-    return this.#core.expectationSlots().map(slot => this.#core.expectation(slot))
+    return this.#helpers?.expectations() ?? []
   }
 
   /**
@@ -571,7 +576,7 @@ export class Tracker implements Disposable {
       inserts: counter(Counter.confirmed),
       deletes: counter(Counter.removed),
       maxConnections: this.#maxConnections,
-      helperErrors: this.#helpers.errors,
+      helperErrors: this.#helpers?.errors ?? {},
       offloadedChecksums: counter(Counter.offloaded),
       counters: {
         found: 0,
@@ -766,7 +771,7 @@ export class Tracker implements Disposable {
 
   #enter(): void {
     this.#open()
-    if (this.#busy || this.#helpers.inspecting) {
+    if (this.#busy || this.#helpers?.inspecting) {
       throw new ConntrackError('re-entrant', 'a listener or a helper must not call the tracker that calls it')
     }
   }
@@ -892,15 +897,28 @@ function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {
   throw invalid(`${name} must be an array`)
 }
 
+/** All helpers that a list needs, each once, those that expectations assign behind. */
+function flatten(helpers: readonly Helper[]): Helper[] {
+  const all: Helper[] = []
+  const add = (helper: Helper) => {
+    if (all.some(known => known.name === helper.name)) return
+    all.push(helper)
+    helper.assigns?.forEach(add)
+  }
+  helpers.forEach(add)
+  if (all.length > MOST_HELPERS) throw invalid(`more than ${MOST_HELPERS} helpers`)
+  return all
+}
+
 /** The matches by which helpers are assigned: a helper's own are those of its ports. */
-function compileHelpers(helpers: TrackerOptions['helpers']): { helper: Helper; match: CompiledMatch }[] {
+function compileHelpers(helpers: TrackerOptions['helpers']): { helper: HostedHelper; match: CompiledMatch }[] {
   return list('helpers', helpers).flat().flatMap(item => {
     if (typeof item !== 'object' || item === null) throw invalid('a helper must be an object')
     const rule = 'helper' in item ? item : null
-    const helper = rule ? rule.helper : item as Helper
-    const isHelper = typeof helper?.inspect === 'function' && typeof helper.name === 'string'
+    const helper = (rule ? rule.helper : item) as HostedHelper
+    const isHelper = helper?.[HOST] && typeof helper.inspect === 'function' && typeof helper.name === 'string'
     if (!isHelper || !Array.isArray(helper.classes) || !Array.isArray(helper.families)) {
-      throw invalid('what is among the helpers is no helper (see conntrack-wasm/helpers)')
+      throw invalid('what is among the helpers is not of defineHelper (conntrack-wasm/helpers) of this version')
     }
     const matches = rule ? [compileMatch(rule.match)] : helper.ports.map(dport => compileMatch({ dport }))
     return matches.flatMap(match => withinHelper(match, helper)).map(match => ({ helper, match }))

@@ -1,5 +1,7 @@
 /** Makes a helper of its description: defaults filled in, and everything checked once, so that nobody checks again. */
+import { HelperHost } from '../helper-host.js'
 import type { ExpectationClass, Helper } from './helper.js'
+import { HOST, type HostedHelper } from './host.js'
 import { checkFields, checkLimit, checkPorts, checkSeconds, invalid } from './options.js'
 
 /** A helper's description. All but `name`, `protocol` and `inspect` may be left out. */
@@ -49,14 +51,16 @@ export function defineHelper<State = undefined>(definition: HelperDefinition<Sta
   if (typeof name !== 'string' || !NAME.test(name)) throw invalid('name: expected 1 to 15 visible ASCII characters')
   checkFunctions(definition)
   if (!Array.isArray(assigns)) throw invalid('assigns: expected a list of helpers')
-  return Object.freeze({
+  const helper: HostedHelper = {
     ...definition,
     protocol: checkProtocol(protocol),
     families: checkFamilies(families),
     ports: checkPorts('ports', ports),
     classes: checkClasses(classes),
     assigns: [...assigns],
-  })
+    [HOST]: HelperHost,
+  }
+  return Object.freeze(helper)
 }
 
 function checkProtocol(protocol: Helper['protocol']): Helper['protocol'] {

@@ -5,6 +5,7 @@
  * An address that is not the sender's own is not announced (it would open a way to a third host), nor is port 0.
  */
 import { TCP, UDP, endpoint, tuplesOf, type Endpoint, type IpAddress } from './h225.js'
+import { defineHelper } from './define.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict, NewExpectation } from './helper.js'
 import {
   BOOLEAN, NULL, STOP, UNREAD, VARIABLE, choice, decode, integer, list, octets, optional, sequence, text,
@@ -367,7 +368,7 @@ export function toSender(packet: HelperPacket, protocol: number, dport: number):
 }
 
 /** The H.245 helper: control connections that call signalling announces. */
-export const h245Helper: Helper<TpktState> = {
+export const h245Helper: Helper<TpktState> = defineHelper({
   name: 'H.245',
   protocol: 'tcp',
   families: [4, 6],
@@ -378,4 +379,4 @@ export const h245Helper: Helper<TpktState> = {
     if (!packet.established) return 'accept'
     return eachMessage(packet, message => inspectControl(message, packet, table))
   },
-}
+})

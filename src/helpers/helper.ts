@@ -117,7 +117,7 @@ export interface ExpectationClass {
   readonly timeout: number
 }
 
-/** A protocol helper. */
+/** A protocol helper, as `defineHelper` makes it: a tracker takes no other. */
 export interface Helper<State = any> {
   /** As Linux names it, such as `ftp`. */
   readonly name: string

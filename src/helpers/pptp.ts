@@ -2,8 +2,9 @@
  * PPTP (RFC 2637): the control connection announces the GRE connection that carries the data, with a call id for each
  * direction. As Linux 6.18 reads it: one message a segment, at its start; the original side is the client (PNS).
  */
-import { checkFields, checkPorts } from './options.js'
+import { defineHelper } from './define.js'
 import type { GreTuple, Helper, HelperPacket, HelperTable } from './helper.js'
+import { checkFields, checkPorts } from './options.js'
 
 /** What `pptp` takes. */
 export interface PptpOptions {
@@ -33,7 +34,7 @@ const GRE = 47
 
 export function pptp(options: PptpOptions = {}): Helper<PptpState> {
   checkFields('pptp', options, ['ports'])
-  return {
+  return defineHelper({
     name: 'pptp', protocol: 'tcp', families: [4], ports: checkPorts('ports', options.ports ?? [1723]),
     classes: [{ name: '', limit: 2, timeout: 300 }],
     state: () => ({ session: SESSION.none, call: CALL.none, pns: 0, pac: 0 }),
@@ -45,7 +46,7 @@ export function pptp(options: PptpOptions = {}): Helper<PptpState> {
       }
       return 'accept'
     },
-  }
+  })
 }
 
 interface Message {

@@ -13,6 +13,7 @@ import {
   announceChannel, announceOpened, controlMessage, h245Helper, openLogicalChannel, toSender, type ControlMessage,
   type OpenLogicalChannel,
 } from './h245.js'
+import { defineHelper } from './define.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict } from './helper.js'
 import {
   BOOLEAN, NULL, UNREAD, choice, decode, encoded, integer, list, octets, optional, sequence,
@@ -198,7 +199,7 @@ export const Q931_HELPER = 'Q.931'
 
 /** The call signalling helper. */
 export function q931Helper(filter: CallForwardFilter): Helper<TpktState> {
-  return {
+  return defineHelper({
     name: Q931_HELPER,
     protocol: 'tcp',
     families: [4, 6],
@@ -210,5 +211,5 @@ export function q931Helper(filter: CallForwardFilter): Helper<TpktState> {
       if (!packet.established) return 'accept'
       return eachMessage(packet, message => inspectCall(message, packet, table, filter))
     },
-  }
+  })
 }

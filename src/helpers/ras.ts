@@ -8,6 +8,7 @@ import {
   endpointType, nonStandardParameter, transportAddress, tuplesOf, vendorIdentifier, type TransportAddress,
 } from './h225.js'
 import { toSender } from './h245.js'
+import { defineHelper } from './define.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict } from './helper.js'
 import {
   BOOLEAN, NULL, STOP, UNREAD, choice, decode, integer, list, optional, sequence, type PerFields, type PerType,
@@ -216,14 +217,14 @@ function announceCall(at: { address: string, port: number }, packet: Ras, table:
 
 /** The RAS helper. */
 export function rasHelper(options: RasOptions, q931: Helper): Helper<RasState> {
-  const helper: Helper<RasState> = {
+  return defineHelper<RasState>({
     name: RAS_HELPER,
     protocol: 'udp',
     families: [4, 6],
     ports: [1719],
     classes: [{ name: '', limit: 32, timeout: 240 }],
+    assigns: [q931],
     state: () => ({ timeToLive: 0, port: { original: 0, reply: 0 } }),
     inspect: (packet, table) => inspectRas(packet, table, options),
-  }
-  return { ...helper, assigns: [q931] }
+  })
 }

@@ -9,6 +9,7 @@
  * A call's expectations go with its BYE, with the next INVITE and with the failure of the INVITE they came from.
  */
 import { ConntrackError } from '../errors.js'
+import { defineHelper } from './define.js'
 import type { Helper, HelperPacket, HelperTable, HelperVerdict, NewExpectation } from './helper.js'
 import { announcedMedia, MEDIA_TYPES, type Media } from './sdp.js'
 import {
@@ -148,7 +149,7 @@ const DEFAULTS: Settings = {
  */
 export function sip(options: SipOptions = {}): Helper<SipState> {
   const settings = { ...DEFAULTS, ...checked(options) }
-  return {
+  return defineHelper({
     name: 'sip',
     protocol: settings.protocol,
     families: [4, 6],
@@ -163,7 +164,7 @@ export function sip(options: SipOptions = {}): Helper<SipState> {
     inspect: (packet, table) => packet.connection.protocol === TCP
       ? inspectSegment({ packet, table, settings })
       : inspectDatagram({ packet, table, settings }),
-  }
+  })
 }
 
 function inspectDatagram(visit: Visit): HelperVerdict {

@@ -5,7 +5,8 @@
  * It makes no objects for packets: the packet and its connection are the same two for all. Only looks into the table, which
  * `connlimit` asks for, do.
  */
-import { answerType, ATTACHED_ACCOUNT, ENTRY_SIZE, HELPED_SIZE, ZONE_DIRECTIONS, type CoreInside } from '../border.js'
+import { answerType, ATTACHED_ACCOUNT, ENTRY_SIZE, ZONE_DIRECTIONS, type CoreInside } from '../border.js'
+import { HELPED_SIZE } from '../helper-border.js'
 import type { Assignment, HookConnection, HookPacket, PacketHooks, Zones } from '../hooks.js'
 import { STATES, STATUS_BITS, TCP_STATES, VERDICT_DROPPED } from '../names.js'
 import type { Classify, ClassifyRow } from '../tracker.js'
@@ -180,8 +181,9 @@ class HeldConnection implements HookConnection {
     return this.#regions.entries + this.slot * ENTRY_SIZE
   }
 
+  /** That of a connection whose first packet is on its way is the next to be given. */
   get id(): number {
-    return this.#core.idOf(this.slot)
+    return this.#view.getUint32(this.#at + 52, true) || this.#exports.nextId() >>> 0
   }
 
   get status(): number {
@@ -197,7 +199,7 @@ class HeldConnection implements HookConnection {
   }
 
   get zone(): number {
-    return this.#core.zoneOf(this.slot)
+    return this.#view.getUint16(this.#at + 38, true)
   }
 
   get zones(): Zones {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { defineHelper, type HelperDefinition } from '../../../src/helpers/define.js'
+import { createTracker, type Helper } from '../../../src/index.js'
 import { HelpedSession } from '../../support/helped-session.js'
 import { rtsp } from '../../support/rtsp-helper.js'
 
@@ -19,7 +20,7 @@ test('what is given stays', () => {
     classes: [{ name: 'a', limit: 255, timeout: 1 }, { name: 'b', limit: 1, timeout: 8_589_934 }],
     assigns: [rtsp], state: () => undefined,
   } as const
-  expect(defineHelper(given)).toEqual(given)
+  expect(defineHelper(given)).toMatchObject(given)
 })
 
 test('a later change of the description changes nothing', () => {
@@ -28,6 +29,16 @@ test('a later change of the description changes nothing', () => {
   ports.push(2)
   expect(helper.ports).toEqual([1])
   expect(Object.isFrozen(helper)).toBe(true)
+})
+
+test('a tracker takes what defineHelper gave, copies with other fields too, and refuses what only looks like it', () => {
+  const helper = defineHelper({ ...MINIMAL, ports: [7] })
+  const { name, protocol, families, ports, classes, inspect } = helper
+  const withHelper = (given: Helper) => createTracker({ maxConnections: 1, helpers: [given] }).close()
+  withHelper(helper)
+  withHelper({ ...helper, ports: [8] })
+  expect(() => withHelper({ name, protocol, families, ports, classes, inspect }))
+    .toThrow(expect.objectContaining({ code: 'invalid-argument', message: expect.stringContaining('defineHelper') }))
 })
 
 test.each([
@@ -59,7 +70,7 @@ describe('the example, a helper for RTSP', () => {
   test('stands in docs/helpers.md as it is tested', () => {
     const [, example] = /```ts\n(.*?)```/s.exec(code('docs/helpers.md'))!
     const [, tested] = /(import .*)/s.exec(code('test/support/rtsp-helper.ts'))!
-    expect(example).toBe(tested.replace('../../src/helpers/define.js', 'conntrack-wasm'))
+    expect(example).toBe(tested.replace('../../src/helpers/define.js', 'conntrack-wasm/helpers'))
   })
 
   test('expects both ports of the client from the server', () => {
