@@ -1,6 +1,7 @@
 /**
  * The border to the core: the file that knows its addresses and layouts (`assembly/01-records.ts`). What is not for every
- * tracker comes with what needs it (`helper-border.ts`, `rules/held.ts`, `pool/place.ts`). Nothing else holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
+ * tracker comes with what needs it (`helper-border.ts`, `rules/held.ts`, `pool/place.ts`, `format/shape.ts`). Nothing else
+ * holds a pointer. Views are made once, after the core has laid out its memory; it never grows again.
  */
 import { BATCH_SIZE, type PacketBatch } from './batch.js'
 import { connState } from './conn-state.js'

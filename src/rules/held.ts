@@ -146,7 +146,7 @@ function tableOf(inside: CoreInside): Table {
       return isThere ? status : 0
     },
     isClosing: ({ slot }) => view.getUint8(entry(slot) + 36) === TCP && CLOSING_STATES.includes(view.getUint8(entry(slot) + 50)),
-    zoneAt: ({ slot }) => view.getUint8(entry(slot) + 75) & ZONE_DIRECTIONS.original ? core.zoneOf(slot) : 0,
+    zoneAt: ({ slot }) => view.getUint8(entry(slot) + 75) & ZONE_DIRECTIONS.original ? view.getUint16(entry(slot) + 38, true) : 0,
   }
 }
 
