@@ -35,6 +35,6 @@ const project = (name: string, options: object = {}) => ({
 
 export default defineConfig({
   test: {
-    projects: [project('unit'), project('conformance', { testTimeout: 600_000, fileParallelism: false }), project('kernel', { testTimeout: 3_600_000 }), project('browser'), project('fuzz'), project('package'), project('cli', { testTimeout: 600_000 })],
+    projects: [project('unit', { isolate: false }), project('conformance', { testTimeout: 600_000, fileParallelism: false }), project('kernel', { testTimeout: 3_600_000 }), project('browser'), project('fuzz'), project('package'), project('cli', { testTimeout: 600_000 })],
   },
 })
