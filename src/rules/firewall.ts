@@ -1,4 +1,5 @@
 /** A machine with rules: what it is made of, packets in, decisions out. How a packet gets to its decision is in `judge.ts`. */
+import { parseAddress } from '../address-bytes.js'
 import type { PacketBatch } from '../batch.js'
 import { ConntrackError } from '../errors.js'
 import { allHelpers } from '../helpers/index.js'
@@ -13,7 +14,6 @@ import type { Template } from './packet.js'
 import type { Rule, Ruleset } from './ruleset.js'
 import { isIn } from './matches/connection.js'
 import { addressText, prefixMask, type Network } from './values.js'
-import ipaddr from 'ipaddr.js'
 
 export interface FirewallOptions {
   /** The way of packets that neither come from nor go to an address of `local`. Default `forward`. */
@@ -224,11 +224,10 @@ function interfaceOf(name: string, prefix: string): Interface & { length: number
 /** An address or a prefix, of either family. */
 function network(text: string): Network {
   const [address, suffix] = String(text).split('/')
-  const isRight = ipaddr.IPv4.isValidFourPartDecimal(address) || ipaddr.IPv6.isValid(address)
-  if (!isRight) throw invalid(`'${text}' is neither an address nor a prefix`)
-  const bytes = Uint8Array.from(ipaddr.parse(address).toByteArray())
-  const length = suffix === undefined ? bytes.length * 8 : /^\d{1,3}$/.test(suffix) ? Number(suffix) : NaN
-  if (!(length <= bytes.length * 8)) throw invalid(`'${text}' is neither an address nor a prefix`)
+  const bytes = parseAddress(address)
+  const whole = bytes === null ? 0 : bytes.length * 8
+  const length = suffix === undefined ? whole : /^\d{1,3}$/.test(suffix) ? Number(suffix) : NaN
+  if (bytes === null || !(length <= whole)) throw invalid(`'${text}' is neither an address nor a prefix`)
   const mask = prefixMask(length, bytes.length === 4 ? 4 : 6)
   return { address: bytes.map((byte, i) => byte & mask[i]), mask, text: addressText(bytes), everything: length === 0 }
 }
