@@ -611,6 +611,11 @@ export class Core {
     return pairs.subarray(0, count)
   }
 
+  /** Id of a connection; that of one whose first packet is on its way is the next to be given. */
+  idOf(slot: number): number {
+    return this.#view.getUint32(this.#entry(slot) + 52, true) || this.#exports.nextId() >>> 0
+  }
+
   /** Id of the live connection in a slot, 0 for none. */
   idIn(slot: number): number {
     const at = this.#entry(slot)

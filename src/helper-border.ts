@@ -71,7 +71,7 @@ export class HelperBorder implements HelpedMemory {
     const origin = this.#view.getUint8(at + 51)
     const original = this.#tuple(at, origin, false)
     return {
-      id: this.idOf(slot), family: original.family, protocol: original.protocol, original,
+      id: this.core.idOf(slot), family: original.family, protocol: original.protocol, original,
       reply: this.#tuple(at, origin ^ 1, true), expected: (this.#view.getUint16(at + 48, true) & EXPECTED) !== 0,
     }
   }
@@ -106,11 +106,6 @@ export class HelperBorder implements HelpedMemory {
 
   setHelperState(slot: number, number: number): void {
     this.#view.setUint32(this.#at.helped + slot * HELPED_SIZE + 8, number, true)
-  }
-
-  /** Id of a connection; that of one whose first packet is on its way is the next to be given. */
-  idOf(slot: number): number {
-    return this.#view.getUint32(this.#entry(slot) + 52, true) || this.#exports.nextId() >>> 0
   }
 
   setTimeLeft(slot: number, nanoseconds: bigint): void {

@@ -31,7 +31,7 @@ const LONGEST_TIMEOUT = 17_179_869
 export class HelperHost implements RunningHelpers {
   /** All helpers, those that only expectations assign included. A helper's number is its place here and one. */
   readonly helpers: readonly Helper[]
-  readonly #core: HelperBorder
+  readonly #border: HelperBorder
   readonly #report: (error: unknown, helper: string) => void
   readonly #errors = new Map<string, number>()
   /** By slot. One whose number is not that of the slot is of a connection that is over. */
@@ -41,11 +41,11 @@ export class HelperHost implements RunningHelpers {
 
   constructor(core: Core, helpers: readonly Helper[], report: (error: unknown, helper: string) => void) {
     this.helpers = helpers
-    this.#core = new HelperBorder(core)
+    this.#border = new HelperBorder(core)
     this.#report = report
     core.helperNames = helpers.map(({ name, classes }) => ({ name, classes: classes.map(each => each.name) }))
     core.inspect = () => this.#inspect()
-    core.helped = this.#core
+    core.helped = this.#border
   }
 
   /** A helper is looking at a packet, and must not call the tracker meanwhile. */
@@ -59,12 +59,12 @@ export class HelperHost implements RunningHelpers {
   }
 
   expectations(): Expectation[] {
-    return this.#core.expectationSlots().map(slot => this.#core.expectation(slot))
+    return this.#border.expectationSlots().map(slot => this.#border.expectation(slot))
   }
 
   #inspect(): boolean {
-    const { slot, state, payload, direction, seq } = this.#core.handed()
-    const helper = this.helpers[this.#core.helperOf(slot) - 1]
+    const { slot, state, payload, direction, seq } = this.#border.handed()
+    const helper = this.helpers[this.#border.helperOf(slot) - 1]
     const remembered = this.#recall(slot, helper)
     const packet: HelperPacket = {
       payload, direction, seq, established: STATES[state] === 'ESTABLISHED',
@@ -72,7 +72,7 @@ export class HelperHost implements RunningHelpers {
     }
     this.#inspecting = true
     try {
-      return helper.inspect(packet, new Table(this.#core, this.helpers, helper, slot, remembered.connection)) === 'drop'
+      return helper.inspect(packet, new Table(this.#border, this.helpers, helper, slot, remembered.connection)) === 'drop'
     } catch (error) {
       this.#note(error, helper.name)
       return false
@@ -89,23 +89,23 @@ export class HelperHost implements RunningHelpers {
 
   #recall(slot: number, helper: Helper): Remembered {
     const known = this.#remembered.get(slot)
-    const number = this.#core.helperState(slot)
+    const number = this.#border.helperState(slot)
     if (known && known.number === number) return known
     this.#lastNumber = (this.#lastNumber + 1) >>> 0 || 1 // the core keeps 32 bits of it, and 0 is none
     return this.#begin(slot, helper, this.#lastNumber)
   }
 
   #begin(slot: number, helper: Helper, number: number): Remembered {
-    const remembered = { number, connection: this.#core.helpedConnection(slot), state: this.#freshState(helper) }
+    const remembered = { number, connection: this.#border.helpedConnection(slot), state: this.#freshState(helper) }
     this.#remembered.set(slot, remembered)
-    this.#core.setHelperState(slot, number)
+    this.#border.setHelperState(slot, number)
     return remembered
   }
 
   /** What helpers remember of connections that are alive. */
   memory(): HelperMemory {
     const alive = [...this.#remembered].filter(([slot, { number }]) =>
-      this.#core.core.idIn(slot) !== 0 && this.#core.helperState(slot) === number)
+      this.#border.core.idIn(slot) !== 0 && this.#border.helperState(slot) === number)
     return {
       lastNumber: this.#lastNumber,
       errors: this.errors,
@@ -127,9 +127,9 @@ export class HelperHost implements RunningHelpers {
   }
 
   #restore(slot: number, number: number, state: unknown): boolean {
-    if (!isCount(slot) || slot > this.#core.core.maxConnections || this.#core.core.idIn(slot) === 0) return false
-    if (!this.helpers[this.#core.helperOf(slot) - 1] || this.#core.helperState(slot) !== number) return false
-    this.#remembered.set(slot, { number, connection: this.#core.helpedConnection(slot), state })
+    if (!isCount(slot) || slot > this.#border.core.maxConnections || this.#border.core.idIn(slot) === 0) return false
+    if (!this.helpers[this.#border.helperOf(slot) - 1] || this.#border.helperState(slot) !== number) return false
+    this.#remembered.set(slot, { number, connection: this.#border.helpedConnection(slot), state })
     return true
   }
 
@@ -146,7 +146,7 @@ export class HelperHost implements RunningHelpers {
 /** What one helper may do for one connection. */
 class Table implements HelperTable {
   constructor(
-    readonly core: HelperBorder, readonly helpers: readonly Helper[], readonly helper: Helper, readonly slot: number,
+    readonly border: HelperBorder, readonly helpers: readonly Helper[], readonly helper: Helper, readonly slot: number,
     readonly connection: HelpedConnection,
   ) {}
 
@@ -154,7 +154,7 @@ class Table implements HelperTable {
     const { class: number = 0, skipMaster = false } = expectation
     const limits = this.helper.classes[number]
     if (!limits) throw new ConntrackError('invalid-argument', `helper ${this.helper.name} has no class ${number}`)
-    return this.core.addExpectation(this.slot, this.#record(expectation, limits.timeout), skipMaster, limits.limit)
+    return this.border.addExpectation(this.slot, this.#record(expectation, limits.timeout), skipMaster, limits.limit)
   }
 
   #record(expectation: NewExpectation, classTimeout: number): ExpectationRecord {
@@ -180,49 +180,49 @@ class Table implements HelperTable {
   }
 
   own(): StandingExpectation[] {
-    return [...this.core.expectationsOf(this.slot)].map(slot => this.#standing(slot)).filter(({ timeout }) => timeout! > 0)
+    return [...this.border.expectationsOf(this.slot)].map(slot => this.#standing(slot)).filter(({ timeout }) => timeout! > 0)
   }
 
   find(protocol: number, src: string, sport: number, dst: string, dport: number): StandingExpectation | null {
     const record = this.#record({ protocol, src, sport, dst, dport }, 0)
-    const slot = this.core.findExpectation(record, this.core.zoneOf(this.slot))
+    const slot = this.border.findExpectation(record, this.border.zoneOf(this.slot))
     return slot ? this.#standing(slot) : null
   }
 
   #standing(slot: number): StandingExpectation {
-    return this.core.standing(slot)
+    return this.border.standing(slot)
   }
 
   remove(expectation: StandingExpectation): void {
     const slot = this.#slotOf(expectation)
-    if (slot) this.core.removeExpectation(slot)
+    if (slot) this.border.removeExpectation(slot)
   }
 
   activate(expectation: StandingExpectation, timeout: number): void {
     const slot = this.#slotOf(expectation)
-    if (slot) this.core.activateExpectation(slot, nanoseconds(timeout))
+    if (slot) this.border.activateExpectation(slot, nanoseconds(timeout))
   }
 
   /** Its slot, 0 where it is over by now. */
   #slotOf({ id }: StandingExpectation): number {
-    return [...this.core.expectationsOf(this.slot)].find(slot => this.core.expectationId(slot) === id)
-      ?? this.core.expectationSlots().find(slot => this.core.expectationId(slot) === id) ?? 0
+    return [...this.border.expectationsOf(this.slot)].find(slot => this.border.expectationId(slot) === id)
+      ?? this.border.expectationSlots().find(slot => this.border.expectationId(slot) === id) ?? 0
   }
 
   setTimeout(seconds: number): void {
-    this.core.setTimeLeft(this.slot, nanoseconds(seconds))
+    this.border.setTimeLeft(this.slot, nanoseconds(seconds))
   }
 
   mapGreKeys(direction: 'original' | 'reply', tuple: GreTuple): boolean {
-    return this.core.mapGreKeys(this.slot, direction, this.#gre(tuple))
+    return this.border.mapGreKeys(this.slot, direction, this.#gre(tuple))
   }
 
   unmapGreKeys(): void {
-    this.core.unmapGreKeys(this.slot)
+    this.border.unmapGreKeys(this.slot)
   }
 
   destroyGre(tuple: GreTuple): void {
-    this.core.destroyGre(this.#gre(tuple), this.core.zoneOf(this.slot))
+    this.border.destroyGre(this.#gre(tuple), this.border.zoneOf(this.slot))
   }
 
   #gre({ src, srcKey, dst, dstKey }: GreTuple): ExpectationRecord {

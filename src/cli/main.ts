@@ -70,6 +70,7 @@ function newRun(invocation: Invocation, surroundings: Surroundings, output: Outp
   return {
     sdk, invocation, output,
     progress: new Progress(progressStream, file.size, now),
+    regular: file.regular,
     live: !file.regular || onTerminal,
     colour: onTerminal && env.TERM !== 'dumb' && (env.NO_COLOR ?? '') === '',
     notice: text => { stderr.write(`${PROGRAM}: ${text}\n`) },

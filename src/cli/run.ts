@@ -26,7 +26,7 @@ export type CommandTracker = Pick<
 /** What the command line takes from the rest of the package, so that tests can put something else in its place. */
 export interface Sdk {
   readonly createTracker: (options?: TrackerOptions) => CommandTracker
-  readonly readCapture: (pathOrDash: string, options: CaptureOptions) => AsyncIterable<PacketBatch>
+  readonly readCapture: (pathOrDash: string, options: CaptureOptions, regular: boolean) => AsyncIterable<PacketBatch>
 }
 
 /** Packets in a batch: what a batch costs is a nanosecond a packet then, and its bytes are still in the processor's cache. */
@@ -38,6 +38,8 @@ export interface Run {
   readonly invocation: Invocation
   readonly output: Output
   readonly progress: Progress
+  /** The capture is a file on disk, not a pipe or a terminal. */
+  readonly regular: boolean
   /** Write what there is after every batch: somebody is watching. */
   readonly live: boolean
   readonly colour: boolean
@@ -125,7 +127,7 @@ export async function readPackets(
   let time = 0n
   let failure: InputError | null = null
   try {
-    for await (const batch of readable(run.sdk.readCapture(run.invocation.capture, { batchSize: CLI_BATCH }))) {
+    for await (const batch of readable(run.sdk.readCapture(run.invocation.capture, { batchSize: CLI_BATCH }, run.regular))) {
       if (batch.count === 0) continue
       const goOn = take(batch, packets + 1)
       packets += batch.count

@@ -31,6 +31,12 @@ export function formatIpv6(data: Uint8Array, at: number): string {
   return `${hex(groups.slice(0, run.start))}::${hex(groups.slice(run.start + run.length))}`
 }
 
+/** IPv4-compatible addresses (`::/96`) with their end in dotted decimal, as inet_ntop of the C library has them. */
+export function withDottedEnd(address: string): string {
+  const groups = /^::([0-9a-f]+):([0-9a-f]+)$/.exec(address)?.slice(1).map(group => parseInt(group, 16))
+  return groups === undefined ? address : `::${groups.flatMap(group => [group >> 8, group & 255]).join('.')}`
+}
+
 /** The same as {@link formatIpv4}, remembered. */
 export function ipv4Text(data: Uint8Array, at: number): string {
   const key = word(data, at)

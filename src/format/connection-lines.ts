@@ -6,7 +6,7 @@
  * few connections have (a helper, a start, keys of GRE, tags of SCTP) is written as text, as is what would be one shape too
  * many. A test holds the two against each other.
  */
-import { ENTRY_SIZE, type CoreInside } from '../border.js'
+import type { CoreInside } from '../border.js'
 import { connState } from '../conn-state.js'
 import type { Connection } from '../types.js'
 import { ipv6Text } from './address.js'
@@ -86,7 +86,7 @@ export class ConnectionLines {
   }
 
   add(slot: number): void {
-    const at = this.inside.regions.entries + slot * ENTRY_SIZE
+    const at = this.inside.entry(slot)
     this.out.reserve(2 * LINE)
     const shape = this.shapeAt(at, slot)
     if (shape !== null) this.fill(shape, at, slot)
@@ -154,7 +154,7 @@ export class ConnectionLines {
     }
     if (this.shapesKnown === SHAPES / 2) return null
     this.shapesKnown++
-    const shape = this.newShape(slot, state >>> 24)
+    const shape = this.newShape(at, slot, state >>> 24)
     shapes[place] = { kind, state, details, attached, shape }
     return shape
   }
@@ -166,9 +166,8 @@ export class ConnectionLines {
     return ICMP.includes(protocol) ? view.getUint16(at + 34, true) : 0
   }
 
-  private newShape(slot: number, origin: number): Shape | null {
-    const { core, view, regions } = this.inside
-    const at = regions.entries + slot * ENTRY_SIZE
+  private newShape(at: number, slot: number, origin: number): Shape | null {
+    const { core, view } = this.inside
     const protocol = view.getUint8(at + 36)
     if (protocol === GRE || protocol === SCTP || core.parts.labels || view.getUint8(at + 75) & APART) return null
     return shapeOf(core.connection(slot), origin, this.writer.line)

@@ -3,6 +3,7 @@
  * `-S` does. In: entries, events and counters of the SDK. Out: single lines without a line feed.
  */
 import type { Connection, ConnectionEvent, ConnectionEventKind, Statistics, Tuple } from '../types.js'
+import { withDottedEnd } from './address.js'
 import type { LabelNames } from './labels.js'
 import { calendarText, nanosecondsText, wholeSeconds } from './time.js'
 import {
@@ -138,10 +139,4 @@ function labelParts({ labels }: Connection, flags: OutputFlags): string[] {
   if (known === null || labels === null || labels.length === 0) return []
   const names = labels.flatMap(label => known.get(label) ?? [])
   return [names.length === 0 ? 'labels' : `labels=${names.join(',')}`]
-}
-
-/** IPv4-compatible addresses (`::/96`) end in dotted decimal here, as inet_ntop of the C library has it. */
-function withDottedEnd(address: string): string {
-  const groups = /^::([0-9a-f]+):([0-9a-f]+)$/.exec(address)?.slice(1).map(group => parseInt(group, 16))
-  return groups === undefined ? address : `::${groups.flatMap(group => [group >> 8, group & 255]).join('.')}`
 }

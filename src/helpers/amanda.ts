@@ -8,7 +8,7 @@
 import type { HelpedConnection, Helper, HelperTable, HelperVerdict } from './helper.js'
 import { findText, readDecimal } from './bytes.js'
 import { defineHelper } from './define.js'
-import { checkFields, checkFlag, checkPorts, checkSeconds } from './options.js'
+import { checkFields, checkFlag, checkSeconds } from './options.js'
 
 export interface AmandaOptions {
   /** Ports of the hosts that are backed up; default 10080. */
@@ -35,7 +35,7 @@ export function amanda(options: AmandaOptions = {}): Helper {
   return defineHelper({
     name: 'amanda',
     protocol: 'udp',
-    ports: checkPorts('ports', options.ports ?? [10080]),
+    ports: options.ports ?? [10080],
     classes: [{ name: '', limit: 4, timeout: 180 }],
     inspect({ payload, direction, connection }, table) {
       if (direction !== 'reply') return 'accept'

@@ -10,7 +10,7 @@ import ipaddr from 'ipaddr.js'
 import type { Helper } from './helper.js'
 import { ipv4FromNumber, ipv4ToNumber } from './bytes.js'
 import { defineHelper } from './define.js'
-import { checkPorts, checkSeconds, invalid } from './options.js'
+import { checkSeconds, invalid } from './options.js'
 
 export interface BroadcastOptions {
   /**
@@ -49,7 +49,7 @@ export function broadcastHelper(service: Service, options: BroadcastOptions): He
     name: service.name,
     protocol: 'udp',
     families: [4],
-    ports: checkPorts('ports', options.ports ?? [service.port]),
+    ports: options.ports ?? [service.port],
     classes: [{ name: '', limit: 1, timeout }],
     inspect({ direction, connection: { original, reply } }, table) {
       const network = networks.find(({ address, broadcast }) => address === original.src && broadcast === original.dst)

@@ -15,7 +15,7 @@ import {
   appendDigit, CR, hasTextAnyCase, ipv4FromNumber, ipv6WithFirstBits, isDigit, LF, readIpv6, SPACE,
 } from './bytes.js'
 import { defineHelper } from './define.js'
-import { checkFields, checkFlag, checkPort, checkPorts } from './options.js'
+import { checkFields, checkFlag, checkPort } from './options.js'
 
 export interface FtpOptions {
   /** Ports of FTP servers; default 21. */
@@ -90,7 +90,7 @@ export function ftp(options: FtpOptions = {}): Helper<FtpState> {
   return defineHelper<FtpState>({
     name: 'ftp',
     protocol: 'tcp',
-    ports: checkPorts('ports', options.ports ?? [21]),
+    ports: options.ports ?? [21],
     state: () => ({ original: [], reply: [] }),
     inspect(packet, table) {
       const { payload, direction, seq, state } = packet

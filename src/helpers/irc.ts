@@ -10,7 +10,7 @@ import ipaddr from 'ipaddr.js'
 import type { HelpedConnection, Helper } from './helper.js'
 import { CR, hasText, hasTextAnyCase, ipv4FromNumber, ipv4ToNumber, LF, readDecimal, SPACE } from './bytes.js'
 import { defineHelper } from './define.js'
-import { checkFields, checkFlag, checkLimit, checkPort, checkPorts, checkSeconds, invalid } from './options.js'
+import { checkFields, checkFlag, checkLimit, checkPort, checkSeconds, invalid } from './options.js'
 
 export interface IrcOptions {
   /** Ports of IRC servers; default 6667. */
@@ -64,7 +64,7 @@ export function irc(options: IrcOptions = {}): Helper {
     name: 'irc',
     protocol: 'tcp',
     families: [4],
-    ports: checkPorts('ports', options.ports ?? [6667]),
+    ports: options.ports ?? [6667],
     classes: [{ name: '', limit, timeout }],
     inspect({ payload, direction, established, connection }, table) {
       if (!established || direction !== 'original') return 'accept'

@@ -4,7 +4,7 @@
  */
 import { defineHelper } from './define.js'
 import type { GreTuple, Helper, HelperPacket, HelperTable } from './helper.js'
-import { checkFields, checkPorts } from './options.js'
+import { checkFields } from './options.js'
 
 /** What `pptp` takes. */
 export interface PptpOptions {
@@ -35,7 +35,7 @@ const GRE = 47
 export function pptp(options: PptpOptions = {}): Helper<PptpState> {
   checkFields('pptp', options, ['ports'])
   return defineHelper({
-    name: 'pptp', protocol: 'tcp', families: [4], ports: checkPorts('ports', options.ports ?? [1723]),
+    name: 'pptp', protocol: 'tcp', families: [4], ports: options.ports ?? [1723],
     classes: [{ name: '', limit: 2, timeout: 300 }],
     state: () => ({ session: SESSION.none, call: CALL.none, pns: 0, pac: 0 }),
     inspect(packet, table) {

@@ -7,7 +7,7 @@
 import type { HelpedConnection, Helper, HelperTable, HelperVerdict } from './helper.js'
 import { readUint16, readUint32 } from './bytes.js'
 import { defineHelper } from './define.js'
-import { checkFields, checkPorts } from './options.js'
+import { checkFields } from './options.js'
 
 export interface SaneOptions {
   /** Ports of SANE servers; default 6566. */
@@ -35,7 +35,7 @@ export function sane(options: SaneOptions = {}): Helper<SaneState> {
   return defineHelper<SaneState>({
     name: 'sane',
     protocol: 'tcp',
-    ports: checkPorts('ports', options.ports ?? [6566]),
+    ports: options.ports ?? [6566],
     state: () => ({ startRequested: false }),
     inspect({ payload, direction, established, connection, state }, table) {
       if (!established || payload.length === 0) return 'accept'

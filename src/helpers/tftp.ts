@@ -7,7 +7,7 @@
 import type { Helper } from './helper.js'
 import { readUint16 } from './bytes.js'
 import { defineHelper } from './define.js'
-import { checkFields, checkPorts } from './options.js'
+import { checkFields } from './options.js'
 
 export interface TftpOptions {
   /** Ports of TFTP servers; default 69. */
@@ -27,7 +27,7 @@ export function tftp(options: TftpOptions = {}): Helper {
   return defineHelper({
     name: 'tftp',
     protocol: 'udp',
-    ports: checkPorts('ports', options.ports ?? [69]),
+    ports: options.ports ?? [69],
     inspect({ payload, connection: { reply } }, table) {
       const opcode = readUint16(payload, 0)
       if (opcode !== READ_REQUEST && opcode !== WRITE_REQUEST) return 'accept'

@@ -135,8 +135,7 @@ function lookIn({ bytes, regions, core }: CoreInside): HookPacket['find'] {
 }
 
 function tableOf(inside: CoreInside): Table {
-  const { view, regions, core } = inside
-  const entry = (slot: number) => regions.entries + slot * ENTRY_SIZE
+  const { view, core, entry } = inside
   return {
     find: lookIn(inside),
     statusAt: ({ slot, id }) => {
@@ -181,9 +180,8 @@ class HeldConnection implements HookConnection {
     return this.#regions.entries + this.slot * ENTRY_SIZE
   }
 
-  /** That of a connection whose first packet is on its way is the next to be given. */
   get id(): number {
-    return this.#view.getUint32(this.#at + 52, true) || this.#exports.nextId() >>> 0
+    return this.#core.idOf(this.slot)
   }
 
   get status(): number {

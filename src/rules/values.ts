@@ -1,6 +1,6 @@
 /** Values of options: numbers, ports, addresses, marks, lists of words. In: text. Out: numbers, or an error with its place. */
 import { parseAddress } from '../address-bytes.js'
-import { formatIpv4, formatIpv6 } from '../format/address.js'
+import { formatIpv4, formatIpv6, withDottedEnd } from '../format/address.js'
 import { PROTOCOL_NUMBERS } from '../names.js'
 import type { Arguments } from './text.js'
 
@@ -191,11 +191,9 @@ export function prefixMask(length: number, family: 4 | 6): Uint8Array {
   return mask
 }
 
-/** As inet_ntop has it: addresses of RFC 4291's section 2.5.5.1 end like those of IPv4. */
+/** As inet_ntop has it. */
 export function addressText(bytes: Uint8Array): string {
-  if (bytes.length === 4) return formatIpv4(bytes, 0)
-  const isCompatible = bytes.subarray(0, 12).every(byte => byte === 0) && (bytes[12] | bytes[13]) !== 0
-  return isCompatible ? `::${formatIpv4(bytes, 12)}` : formatIpv6(bytes, 0)
+  return bytes.length === 4 ? formatIpv4(bytes, 0) : withDottedEnd(formatIpv6(bytes, 0))
 }
 
 /** Bits of a mask that is a prefix. */
