@@ -2,10 +2,11 @@
 // First, so that the bundle begins with its text: what compresses the rest finds that in one piece.
 import { coreModule } from './core-module.js'
 import { slice, type PacketBatch } from './batch.js'
-import { BATCH_SIZE, Core, coreFingerprint, HASH_KEYS, TIMEOUTS, type Rules } from './border.js'
+import { BATCH_SIZE, Core, coreFingerprint, TIMEOUTS, type Rules } from './border.js'
 import { ConntrackError, shown } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
+import { hashKeys, shardKeys } from './hash-keys.js'
 import type { Helper } from './helpers/helper.js'
 import { HOST, type HelperMemory, type HostedHelper, type RunningHelpers } from './helpers/host.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
@@ -969,35 +970,4 @@ function clampTime(time: bigint): bigint {
   // Up to the year 2116 this is all, and takes a fraction of the time that comparing takes.
   if (BigInt.asIntN(63, time) === time) return time
   return time > FARTHEST ? FARTHEST : time < -FARTHEST ? -FARTHEST : time
-}
-
-/** The hash's secret: from the runtime's random source, or spread from a seed. */
-function hashKeys(seed: number | bigint | Uint8Array | undefined): Uint8Array {
-  const keys = new Uint8Array(HASH_KEYS)
-  if (seed === undefined) return crypto.getRandomValues(keys)
-  if (seed instanceof Uint8Array) {
-    if (seed.length < 8) throw invalid('a hashSeed of bytes needs at least eight of them')
-    return spread(seed.reduce((state, value) => BigInt.asUintN(64, (state ^ BigInt(value)) * 0x100000001b3n), 0xcbf29ce484222325n))
-  }
-  if (typeof seed === 'number' && !Number.isSafeInteger(seed)) throw invalid('hashSeed must be a whole number')
-  if (typeof seed !== 'number' && typeof seed !== 'bigint') throw invalid('hashSeed must be a number, a bigint or bytes')
-  return spread(BigInt.asUintN(64, BigInt(seed)))
-}
-
-/** The secret by which packets are shared out. */
-export function shardKeys(seed: number): BigUint64Array {
-  return new BigUint64Array(spread(BigInt(seed)).buffer)
-}
-
-/** SplitMix64: every seed, also 0, gives keys with no pattern. */
-function spread(seed: bigint): Uint8Array {
-  const words = new BigUint64Array(HASH_KEYS / 8)
-  let state = seed
-  for (let i = 0; i < words.length; i++) {
-    state = BigInt.asUintN(64, state + 0x9e3779b97f4a7c15n)
-    let z = BigInt.asUintN(64, (state ^ state >> 30n) * 0xbf58476d1ce4e5b9n)
-    z = BigInt.asUintN(64, (z ^ z >> 27n) * 0x94d049bb133111ebn)
-    words[i] = z ^ z >> 31n
-  }
-  return new Uint8Array(words.buffer)
 }

@@ -5,7 +5,7 @@
 import type { PacketBatch } from '../batch.js'
 import { Core, type Piece } from '../border.js'
 import { ConntrackError } from '../errors.js'
-import { shardKeys } from '../tracker.js'
+import { shardKeys } from '../hash-keys.js'
 import type { VerdictBatch } from '../types.js'
 import type { Member } from './member.js'
 import { PAGE, PIECE, Place, Sheet, type Addresses } from './place.js'
