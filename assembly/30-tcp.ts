@@ -25,7 +25,7 @@ import { before } from './31-tcp-sequence'
 import {
   BE_LIBERAL, CHALLENGE_ACK, CLOSE_INIT, MAXACK_SET, SACK_PERM, SIMULTANEOUS_OPEN, UNACKNOWLEDGED,
 } from './32-tcp-flags'
-import { readIgnoredSynOptions, readSynOptions } from './33-tcp-options'
+import { readIgnoredSynOptions, synOptions, takeSynOptions } from './33-tcp-options'
 import { checkWindow, WINDOW_ACCEPT, WINDOW_IGNORE } from './34-tcp-window'
 import { recordRestarted, recordRule, recordStates, RESTARTED_RESYNCHRONISED } from './41-record'
 import { changed } from './40-events'
@@ -90,7 +90,7 @@ export function beginTcp(p: Packet, e: Entry): u8 {
     original.end = endOf(p)
     original.maxEnd = original.end
     original.maxWindow = max<u32>(p.window, 1)
-    readSynOptions(p, original)
+    takeSynOptions(original, synOptions(p))
     return REASON_NONE
   }
   if (kind != KIND_ACK) return REASON_TCP_NO_CONNECTION

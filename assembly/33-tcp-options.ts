@@ -50,34 +50,42 @@ const ONLY_TIMESTAMPS: u32 = 0x0a080101
   return lengthOf(at) < 2 || at + lengthOf(at) > end ? 0 : at
 }
 
-/** Scale in the low byte, flags in the next. */
-function synOptions(at: u32, end: u32): u32 {
+/** Among what `synOptions` gives: there is no option area; there are blocks of a SACK, which no SYN should have. */
+const NO_OPTIONS: u32 = 0x10000
+export const SACK_BLOCKS: u32 = 0x20000
+
+/** What a SYN's options say: scale in the low byte, flags in the next. */
+export function synOptions(p: Packet): u32 {
+  if (headerLength(p) == TCP_HEADER) return NO_OPTIONS
+  const end = optionsEnd(p)
   let scale: u32 = 0
-  let flags: u32 = 0
-  for (at = optionFrom(at, end); at; at = optionFrom(at + lengthOf(at), end)) {
+  let flags: u32 = liberalIfCut(p)
+  let blocks: u32 = 0
+  for (let at = optionFrom(p.transport + TCP_HEADER, end); at; at = optionFrom(at + lengthOf(at), end)) {
     const kind: u32 = load<u8>(at)
     if (kind == SACK_PERMITTED && lengthOf(at) == 2) flags |= SACK_PERM
     if (kind == SCALE && lengthOf(at) == 3) {
       scale = min<u32>(load<u8>(at + 2), MAX_SCALE)
       flags |= WINDOW_SCALE
     }
+    if (kind == SACK) blocks = SACK_BLOCKS
   }
-  return scale | flags << 8
+  return scale | flags << 8 | blocks
 }
 
 /** Takes a SYN's options over into its sender's side. A SYN without an option area touches nothing. */
-export function readSynOptions(p: Packet, side: TcpSide): void {
-  if (headerLength(p) == TCP_HEADER) return
-  const options = synOptions(p.transport + TCP_HEADER, optionsEnd(p))
+// @ts-ignore: decorator
+@inline export function takeSynOptions(side: TcpSide, options: u32): void {
+  if (options == NO_OPTIONS) return
   side.scale = u8(options)
-  side.flags = (side.flags & BE_LIBERAL) | u8(options >> 8) | liberalIfCut(p)
+  side.flags = (side.flags & BE_LIBERAL) | u8(options >> 8)
 }
 
 /** Remembers the options of a SYN that is ignored: its answer may bring it into force. */
 export function readIgnoredSynOptions(p: Packet, e: Entry): void {
-  const options = synOptions(p.transport + TCP_HEADER, optionsEnd(p))
+  const options = synOptions(p)
   e.lastScale = u8(options)
-  e.lastFlags = u8(options >> 8) | liberalIfCut(p)
+  e.lastFlags = u8(options >> 8)
 }
 
 /** The highest right edge of a segment's SACK blocks, or `ack` where none is higher. */

@@ -13,7 +13,7 @@
  * for them every failure is accepted, without an update.
  */
 import {
-  REASON_TCP_ACK_OVER_SENT, REASON_TCP_SEQ_OVER_WINDOW, REPLY, RULE_TCP_ACK_OLD, RULE_TCP_ACK_OVER, RULE_TCP_IN_WINDOW,
+  ORIGINAL, REASON_TCP_ACK_OVER_SENT, REASON_TCP_SEQ_OVER_WINDOW, REPLY, RULE_TCP_ACK_OLD, RULE_TCP_ACK_OVER, RULE_TCP_IN_WINDOW,
   RULE_TCP_LIBERAL, RULE_TCP_SEQ_OLD, RULE_TCP_SEQ_OVER, RULE_TCP_SEQ_OVERSHOOT, REASON_NONE,
 } from './00-constants'
 import { Entry, Packet, switched, SWITCH_TCP_BE_LIBERAL, TcpSide, tcpSide } from './01-records'
@@ -21,7 +21,7 @@ import { ACK, KIND_ACK, KIND_FIN, RST, SYN } from './17-tcp-header'
 import { endOf, SYN_RECV, SYN_SENT } from './30-tcp'
 import { after, before } from './31-tcp-sequence'
 import { BE_LIBERAL, MAXACK_SET, SACK_PERM, UNACKNOWLEDGED, WINDOW_SCALE } from './32-tcp-flags'
-import { highestSack, mayHaveSack, readSynOptions } from './33-tcp-options'
+import { highestSack, mayHaveSack, SACK_BLOCKS, synOptions, takeSynOptions } from './33-tcp-options'
 import { recordRule, recordWindow } from './41-record'
 
 export const WINDOW_ACCEPT: u32 = 0
@@ -44,13 +44,13 @@ const MIN_ACK_WINDOW: u32 = 66000
 
   if (sender.maxWindow == 0) {
     if (flags & SYN) {
-      initialise(p, sender, receiver, end, direction)
+      initialise(p, synOptions(p), sender, receiver, end, direction)
       if (!(flags & ACK)) return accept() // simultaneous open
     } else {
       learn(p, sender, receiver, end, sack)
     }
   } else if (flags & SYN && after(end, sender.end) && (state == SYN_SENT || state == SYN_RECV)) {
-    initialise(p, sender, receiver, end, direction) // a SYN with a new initial sequence number
+    initialise(p, synOptions(p), sender, receiver, end, direction) // a SYN with a new initial sequence number
     if (direction == REPLY && !(flags & ACK)) return accept()
   }
 
@@ -84,11 +84,11 @@ const MIN_ACK_WINDOW: u32 = 66000
 }
 
 /** A side's first SYN: where it starts, and what its options offer. */
-function initialise(p: Packet, sender: TcpSide, receiver: TcpSide, end: u32, direction: u32): void {
+function initialise(p: Packet, options: u32, sender: TcpSide, receiver: TcpSide, end: u32, direction: u32): void {
   sender.end = end
   sender.maxEnd = end
   sender.maxWindow = max<u32>(p.window, 1)
-  readSynOptions(p, sender)
+  takeSynOptions(sender, options)
   // Scaling counts only if both sides offer it.
   if (direction == REPLY && !(sender.flags & receiver.flags & WINDOW_SCALE)) {
     sender.scale = 0
@@ -201,6 +201,32 @@ export const NOT_TAKEN: u32 = 0xffffffff
   const window = u32(p.window) << sender.scale
   const flags = update(sender, receiver, sent, maxEnd, offered, received, allowed, end, ack, ack, window, ACK)
   return kind == KIND_ACK ? flags | noteNumbers(e, direction, seq, ack, end, p.window) << 8 : flags
+}
+
+/**
+ * The same for a connection's first SYN. Nothing is known that it could be out of: it only says what the other side may send.
+ */
+// @ts-ignore: decorator
+@inline export function takeFirst(p: Packet, e: Entry): void {
+  tcpSide(e, REPLY).maxEnd = max<u32>(p.window, 1)
+}
+
+/**
+ * The same for the SYN/ACK that answers a connection's SYN, where it acknowledges that and nothing else.
+ *
+ * @returns the flags of both sides, or NOT_TAKEN
+ */
+// @ts-ignore: decorator
+@inline export function takeAnswer(p: Packet, e: Entry): u32 {
+  const sender = tcpSide(e, REPLY)
+  const receiver = tcpSide(e, ORIGINAL)
+  const ack = p.ack
+  if (sender.maxWindow != 0 || ack != receiver.end) return NOT_TAKEN
+  const options = synOptions(p)
+  if (options & SACK_BLOCKS) return NOT_TAKEN
+  const end = endOf(p)
+  initialise(p, options, sender, receiver, end, REPLY)
+  return update(sender, receiver, end, end, sender.maxWindow, ack, receiver.maxWindow, end, ack, ack, p.window, p.flags)
 }
 
 /**

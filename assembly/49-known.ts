@@ -1,37 +1,37 @@
 /**
- * Packets that go on with a connection and are not of the steady state: TCP segments that open or end it within their
- * windows once both sides have spoken, and all of UDP. As in 48, nothing is written of a packet before it is known to be one
+ * Packets that go on with a connection and are not of the steady state: the SYN/ACK that answers its SYN, TCP segments within
+ * their windows that then open or end it, and all of UDP. As in 48, nothing is written of a packet before it is known to be one
  * of these, and what happens to it is what 30, 34 and 35 make of it, by the same functions.
  *
  * In: packets of a group, in order, with key and hint. Out: their rows, up to the first packet that is anything else; that
  * one goes the whole way.
  */
 import {
-  PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
+  PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, REPLY, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
 } from './00-constants'
 import {
   ATTACHED_HELPED, batchSize, count, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry,
   Packet, PACKET_SIZE, PATH_TRACK, verdictAt,
 } from './01-records'
-import { KIND_ACK, KIND_FIN } from './17-tcp-header'
+import { KIND_ACK, KIND_FIN, KIND_SYNACK } from './17-tcp-header'
 import { sameKey } from './21-table'
 import { dueAt } from './22-expiry'
 import { orphans } from './23-expectations'
-import { CLOSE, enter, tcpTimeout, transition } from './30-tcp'
+import { CLOSE, enter, SYN_RECV, SYN_SENT, tcpTimeout, transition } from './30-tcp'
 import { CHALLENGE_ACK, SIMULTANEOUS_OPEN } from './32-tcp-flags'
-import { NOT_TAKEN, takeSegment } from './34-tcp-window'
+import { NOT_TAKEN, takeAnswer, takeSegment } from './34-tcp-window'
 import { udpTimeout, updateUdp } from './35-udp'
 import { clock, passPackets } from './40-events'
 import { stateOf, statusWith, verdictFlags, writeColumns } from './43-columns'
 import { account } from './44-account'
 import { aboutEntry, ORIGIN_SHIFT, PACKET_MASK, PACKET_TCP, STATE_SHIFT } from './48-steady'
 
-const PACKET_UDP: u64 = u64(PATH_TRACK) | u64(PROTOCOL_UDP) << 32
+export const PACKET_UDP: u64 = u64(PATH_TRACK) | u64(PROTOCOL_UDP) << 32
 
 /** A packet that may be one of these. */
 // @ts-ignore: decorator
 @inline export function mayGoOn(p: Packet): bool {
-  return p.candidate != 0 && (p.ownProtocol != PROTOCOL_TCP || p.kind == KIND_ACK || p.kind == KIND_FIN)
+  return p.candidate != 0 && (p.ownProtocol != PROTOCOL_TCP || p.kind == KIND_ACK || p.kind == KIND_FIN || p.kind == KIND_SYNACK)
 }
 
 /**
@@ -91,7 +91,12 @@ export function trackKnown(first: u32, end: u32, index: u32): u32 {
   const kind: u32 = p.kind
   const old = about >> STATE_SHIFT & 0xff
   const next = transition(direction, kind, old)
-  if (!(about & STATUS_SEEN_REPLY) || (kind != KIND_ACK && kind != KIND_FIN) || next > CLOSE) return false
+  if (!(about & STATUS_SEEN_REPLY)) {
+    if (kind != KIND_SYNACK || direction != REPLY || old != SYN_SENT || takeAnswer(p, e) == NOT_TAKEN) return false
+    enter(e, REPLY, KIND_SYNACK, SYN_SENT, SYN_RECV)
+    return true
+  }
+  if ((kind != KIND_ACK && kind != KIND_FIN) || next > CLOSE) return false
   if (e.lastFlags & (CHALLENGE_ACK | SIMULTANEOUS_OPEN) || takeSegment(p, e, direction, kind) == NOT_TAKEN) return false
   enter(e, direction, kind, old, next)
   return true

@@ -161,7 +161,7 @@ function choosePolicy(p: Packet, e: Entry): void {
 
 /** The key, and a clean slate. */
 // @ts-ignore: decorator
-@inline function fill(e: Entry, p: Packet): void {
+@inline export function fill(e: Entry, p: Packet): void {
   const to = changetype<u32>(e)
   const key = changetype<u32>(p)
   v128.store(to, v128.load(key))

@@ -42,6 +42,7 @@ import {
   clock, forgetEvents, packetNumber, passTime, roomForPacket, roomForSweep, setTelling, tell, waiting,
 } from './40-events'
 import { setRecording } from './41-record'
+import { mayOpen, trackOpening } from './47-opening'
 import { isPlainRun, maySteady, trackSteady } from './48-steady'
 import { mayGoOn, trackKnown } from './49-known'
 import {
@@ -204,7 +205,8 @@ export function run(from: u32, to: u32, base: u32, recorded: bool, goOn: bool): 
 // @ts-ignore: decorator
 @inline function goOnWith(p: Packet, end: u32, index: u32): u32 {
   if (maySteady(p)) return trackSteady(changetype<u32>(p), end, index)
-  return mayGoOn(p) ? trackKnown(changetype<u32>(p), end, index) : 0
+  const n = mayGoOn(p) ? trackKnown(changetype<u32>(p), end, index) : 0
+  return n == 0 && mayOpen(p) ? trackOpening(changetype<u32>(p), end, index) : n
 }
 
 // A packet that is handed over: what its helper sees.
