@@ -25,6 +25,10 @@ export interface MeasuredProgram {
   readonly name: string
   readonly seconds: Quartiles
   readonly nsPerPacket: number
+  /** What the file takes more than a quarter of it: without start, end and warming up. */
+  readonly secondsOfRest: Quartiles
+  /** The same a packet. */
+  readonly nsPerFurtherPacket: number
   /** Time a packet to that of the core: median of the ratios round by round. */
   readonly toCore: number
   /** Lines it writes, 0 if they are not counted. */
@@ -45,6 +49,8 @@ interface Program {
 /** Connections of a pass over the traffic; it has 6.5 packets for each. */
 const CONNECTIONS = 80_000
 const MAX_CONNECTIONS = 262_144
+/** The part of a file that is not in the file of a quarter of the packets. */
+export const REST = 3 / 4
 /** Connections of the file for `connections`, all there at its end. */
 const ESTABLISHED = 250_000
 
@@ -151,6 +157,7 @@ function timeCore(module: WebAssembly.Module, passes: number): number {
 
 class Measuring {
   readonly #seconds: number[] = []
+  readonly #secondsOfRest: number[] = []
   #lines = 0
   #peak = 0
   #peakOfQuarter = 0
@@ -166,6 +173,7 @@ class Measuring {
   async time(): Promise<void> {
     const { seconds, peakBytes } = await execute(this.#args(this.whole))
     this.#seconds.push(seconds)
+    this.#secondsOfRest.push(seconds - (await execute(this.#args(this.quarter))).seconds)
     this.#peak = Math.max(this.#peak, peakBytes)
   }
 
@@ -175,9 +183,11 @@ class Measuring {
 
   result(core: readonly number[]): MeasuredProgram {
     const seconds = quartiles(this.#seconds)
+    const secondsOfRest = quartiles(this.#secondsOfRest)
     const ratios = this.#seconds.map((time, round) => (time * 1e9) / this.packets / core[round])
     return {
-      name: this.program.name, seconds, nsPerPacket: (seconds.p50 * 1e9) / this.packets,
+      name: this.program.name, seconds, nsPerPacket: (seconds.p50 * 1e9) / this.packets, secondsOfRest,
+      nsPerFurtherPacket: (secondsOfRest.p50 * 1e9) / (this.packets * REST),
       toCore: quartiles(ratios).p50, lines: this.#lines, peakBytes: this.#peak,
       peakBytesOfQuarter: this.#peakOfQuarter,
     }
