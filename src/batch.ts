@@ -90,6 +90,32 @@ export function slice(batch: PacketBatch, from: number, to: number): PacketBatch
   }
 }
 
+const COLUMNS = [
+  ['offset', Uint32Array], ['length', Uint32Array], ['originalLength', Uint32Array], ['seconds', Float64Array],
+  ['nanoseconds', Uint32Array], ['linkType', Uint16Array],
+] as const
+
+/** Refuses what is no batch; of the columns' values only the count is looked at. */
+export function checkBatch(batch: PacketBatch, batchSize: number): void {
+  if (typeof batch !== 'object' || batch === null) throw invalid('a batch must be an object')
+  const { count } = batch
+  if (!Number.isInteger(count) || count < 0) throw invalid('the count of a batch must be a whole number')
+  if (count > batchSize) {
+    throw new ConntrackError('batch-too-large', `a batch of ${count} packets; this tracker takes ${batchSize} (option batchSize)`)
+  }
+  if (!(batch.data instanceof Uint8Array)) throw invalid('the data of a batch must be a Uint8Array')
+  for (const [name, type] of COLUMNS) {
+    // Another type's numbers would be places outside of the data.
+    if (!(batch[name] instanceof type || isOf(type.name, batch[name]))) throw invalid(`the column '${name}' of a batch must be a ${type.name}`)
+    if (batch[name].length < count) throw invalid(`the column '${name}' of a batch is shorter than its count`)
+  }
+}
+
+/** By its name: classes differ between realms. */
+function isOf(name: string, column: unknown): boolean {
+  return ArrayBuffer.isView(column) && Object.prototype.toString.call(column) === `[object ${name}]`
+}
+
 function checkPacket(packet: Packet): void {
   if (typeof packet !== 'object' || packet === null) throw invalid('a packet of a batch must be an object')
   const { data, time = 0n, linkType = LINK_TYPES.raw, originalLength = 0 } = packet

@@ -1,8 +1,8 @@
 /** `conntrack-wasm`: Linux connection tracking, wherever JavaScript runs. */
 export { createTracker, restoreTracker, Tracker } from './tracker.js'
-export type {
-  ChecksumMode, ConnectionListener, ExpectationListener, HelperRule, PacketInfo, RestoreOptions, Shard, TrackerOptions,
-} from './tracker.js'
+export type { ConnectionListener, ExpectationListener, PacketInfo } from './tracker.js'
+export type { ChecksumMode, HelperRule, Shard, TrackerOptions } from './tracker-options.js'
+export type { RestoreOptions } from './description.js'
 export { BATCH_SIZE, packetBatch } from './batch.js'
 export type { PacketBatch } from './batch.js'
 export { ConntrackError } from './errors.js'

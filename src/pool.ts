@@ -2,7 +2,7 @@
  * `conntrack-wasm/pool`: a tracker on several cores. Packets are shared out by their hosts (see {@link Shard}), so that no
  * packet needs two workers and the order of packets is kept where it matters.
  */
-import type { PacketBatch } from './batch.js'
+import { checkBatch, type PacketBatch } from './batch.js'
 import { ConntrackError, type ConntrackErrorCode } from './errors.js'
 import type { Piece } from './border.js'
 import { trackApart } from './pool/apart.js'
@@ -15,7 +15,6 @@ import type { WebWorker } from './pool/thread.js'
 import { Together } from './pool/together.js'
 import { Turns } from './pool/turns.js'
 import { emptyVerdicts } from './pool/verdicts.js'
-import { checkBatch } from './tracker.js'
 import type { Connection, Statistics, VerdictBatch } from './types.js'
 
 export { ConntrackError } from './errors.js'

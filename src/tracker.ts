@@ -1,112 +1,34 @@
 /** The tracker: the SDK's one object. */
 // First, so that the bundle begins with its text: what compresses the rest finds that in one piece.
 import { coreModule } from './core-module.js'
-import { slice, type PacketBatch } from './batch.js'
-import { BATCH_SIZE, Core, coreFingerprint, TIMEOUTS, type Rules } from './border.js'
+import { checkBatch, slice, type PacketBatch } from './batch.js'
+import { BATCH_SIZE, Core, coreFingerprint, type Rules } from './border.js'
+import {
+  checkDescription, checkHelpers, checkPolicyTimeouts, describeHelpers, jsonText, RESTORE_OPTIONS, restored, type Description,
+  type RestoreOptions,
+} from './description.js'
 import { ConntrackError, shown } from './errors.js'
 import { EventStream } from './event-stream.js'
 import { explainPacket } from './explain.js'
 import { hashKeys, shardKeys } from './hash-keys.js'
-import type { Helper } from './helpers/helper.js'
-import { HOST, type HelperMemory, type HostedHelper, type RunningHelpers } from './helpers/host.js'
+import { HOST, type HelperMemory, type RunningHelpers } from './helpers/host.js'
 import { LINK_TYPES, linkTypeNumber, type LinkTypeName } from './link-types.js'
-import { addressBytes, compileMatch, protocolNumber, type CompiledMatch } from './match.js'
+import { addressBytes, compileMatch, protocolNumber } from './match.js'
 import {
   DIRECTIONS, REASONS, sctpStateName, STATES, tcpStateName, VERDICT_ASSURED, VERDICT_DROPPED, type Reason,
   type State,
 } from './names.js'
 import { bad, decodeSnapshot, encodeSnapshot } from './snapshot.js'
+import { CoreParts } from './snapshot-border.js'
 import { checkThresholds, SYSCTLS, sysctlName, sysctlValue } from './sysctl.js'
+import {
+  CHECKSUM_MODES, checkReport, compileHelpers, compilePolicy, compileZones, flag, flatten, invalid, list, MAX_BATCH, MAX_CONNECTIONS,
+  OPTIONS, sizing, whole, type Shard, type TrackerOptions,
+} from './tracker-options.js'
 import type {
   Connection, ConnectionEvent, ConnectionEventKind, Expectation, ExpectationEvent, ExpectationEventKind,
-  Explanation, PacketMatch, Statistics, TimeoutPolicy, TupleQuery, Verdict,
-  VerdictBatch, ZoneRule,
+  Explanation, Statistics, TupleQuery, Verdict, VerdictBatch,
 } from './types.js'
-
-/** How checksums are taken. */
-export type ChecksumMode = 'verify' | 'offload' | 'ignore'
-const CHECKSUM_MODES: readonly ChecksumMode[] = ['verify', 'offload', 'ignore']
-
-/** What a tracker is made with. Everything may be left out. */
-export interface TrackerOptions {
-  /**
-   * Connections the table holds at most, 1 to 16,777,216. Memory is sized by it, once. Default: sysctl `max`, 262,144 unless
-   * set; that one can be lowered later, not raised above this.
-   */
-  readonly maxConnections?: number
-  /** Seed of the table's hash, for reproducible runs; random otherwise, as it must be where others choose the packets. */
-  readonly hashSeed?: number | bigint | Uint8Array
-  /**
-   * Sysctls by Linux's names, with or without `nf_conntrack_`, and the `ipfrag_` ones of `net.ipv4`; see `SYSCTLS`. Memory
-   * is laid out for `max`, `expect_max` and the high thresholds of reassembly that are given here, or their defaults: they
-   * can be set no higher later.
-   */
-  readonly sysctl?: Readonly<Record<string, number>>
-  /** Packets not to be tracked (the raw table's NOTRACK); 64 matches at most. */
-  readonly notrack?: readonly PacketMatch[]
-  /** Packets that rules drop behind the tracker, so that they confirm no connection; 64 matches at most. */
-  readonly drop?: readonly PacketMatch[]
-  /** The zone of all packets, or zones by match: the first match that fits counts, zone 0 where none does; 64 at most. */
-  readonly zone?: number | readonly ZoneRule[]
-  /** Timeouts of new connections by match: the first that fits counts, the sysctls where none does; 64 at most. */
-  readonly timeouts?: readonly TimeoutPolicy[]
-  /**
-   * Protocol helpers, made by `conntrack-wasm/helpers`: none unless asked for, as Linux does. Each is for new connections to its
-   * ports; `{ helper, match }` assigns one by match instead. Either way it gets connections of its protocols and IP
-   * versions alone. The first that fits counts; 64 matches at most.
-   */
-  readonly helpers?: readonly (Helper | readonly Helper[] | HelperRule)[]
-  /** Told of the first error that each helper throws; `console.warn` otherwise. */
-  readonly onHelperError?: (error: unknown, helper: string) => void
-  /** This tracker is one of several, each with its share of the packets; see {@link Shard}. */
-  readonly shard?: Shard
-  /** Connections have 128 labels, for `setLabels`; 16 bytes a connection. */
-  readonly labels?: boolean
-  /** Connections have Zeek's history and state (`history`, `connState`); 32 bytes a connection. */
-  readonly history?: boolean
-  /**
-   * `verify` (default): as Linux does with packets from the wire. `offload`: a checksum that the capturing host left to
-   * its network card counts as right. `ignore`: none is looked at.
-   */
-  readonly checksum?: ChecksumMode
-  /** Packets that `trackBatch` takes at most, 1 to 65,536. Default 256. */
-  readonly batchSize?: number
-  /** Remember which packet set what, for `explain` of batches and for `entry`; 64 bytes a connection. */
-  readonly explain?: boolean
-  /** The core, compiled; for hosts that have it as a module (`conntrack-wasm/core.wasm`). */
-  readonly module?: WebAssembly.Module
-}
-
-/**
- * One of several trackers that share the packets: all are given all packets in order, and each tracks those of its hosts.
- * Which those are is decided by the addresses of both hosts, so that both directions of a connection, a datagram's
- * fragments, an ICMP error and its connection, and what is announced between the same hosts meet in one tracker. Rows of
- * the others' packets have nothing but the flag `VERDICT_ELSEWHERE`. Their times count for all.
- *
- * Together they give the verdicts of one tracker, but for what a full table or full memory of fragments does, which each
- * has for itself, and for helpers whose announcements name other hosts.
- */
-export interface Shard {
-  /** 0 to `of` - 1. */
-  readonly index: number
-  /** How many there are, 1 to 255. */
-  readonly of: number
-  /** The same whole number for all: who knows it can choose packets that fall to one tracker. */
-  readonly seed: number
-}
-
-/** Gives a helper to new connections by match. */
-export interface HelperRule {
-  readonly helper: Helper
-  readonly match: PacketMatch
-}
-
-/** The names of all options: what is not among them is refused, not overlooked. */
-const OPTIONS: readonly string[] = Object.keys({
-  maxConnections: 0, hashSeed: 0, sysctl: 0, notrack: 0, drop: 0, zone: 0, timeouts: 0, helpers: 0,
-  onHelperError: 0, shard: 0, labels: 0, history: 0, checksum: 0,
-  batchSize: 0, explain: 0, module: 0,
-} satisfies Record<keyof TrackerOptions, 0>)
 
 /** What `track` needs to know of a packet. */
 export interface PacketInfo {
@@ -129,16 +51,9 @@ const Counter = {
   states: 16, reasons: 24, protocols: 96,
 } as const
 
-/** Sysctls by which memory is sized at creation, at least by these. */
-const sizing: Readonly<Record<string, number>> = Object.fromEntries(
-  ['expect_max', 'ipfrag_high_thresh', 'frag6_high_thresh'].map(name => [name, SYSCTLS[name].initial]))
-
 const RAW = LINK_TYPES.raw
-const MOST_HELPERS = 255
 /** What a snapshot keeps of helpers where there are none. */
 const NO_MEMORY: HelperMemory = { lastNumber: 0, errors: {}, connections: [] }
-const MAX_CONNECTIONS = 1 << 24
-const MAX_BATCH = 1 << 16
 
 /**
  * Makes a tracker: a connection table of its own, with Linux's defaults.
@@ -165,20 +80,6 @@ export function restoreTracker(snapshot: Uint8Array, options: RestoreOptions = {
   const unknown = Object.keys(options).find(name => !RESTORE_OPTIONS.includes(name))
   if (unknown !== undefined) throw invalid(`unknown option '${unknown}': the snapshot has the others`)
   return Tracker.restore(snapshot, options)
-}
-
-/** What a snapshot cannot bring along. */
-export type RestoreOptions = Pick<TrackerOptions, 'module' | 'helpers' | 'onHelperError'>
-const RESTORE_OPTIONS: readonly string[] = ['module', 'helpers', 'onHelperError']
-
-/** What a snapshot says that a tracker was made with, and its sysctls. */
-interface Description {
-  readonly options: TrackerOptions
-  readonly sysctl: Readonly<Record<string, number>>
-  readonly policyTimeouts: readonly (readonly number[])[]
-  /** What helpers it had, and what they remember. */
-  readonly helpers: readonly unknown[]
-  readonly memory: HelperMemory
 }
 
 /**
@@ -307,7 +208,7 @@ export class Tracker implements Disposable {
     const tracker = restored(() => new Tracker({ ...options, ...given, hashSeed: 0, module }))
     restored(() => tracker.#setSysctls(sysctl))
     tracker.#core.setPolicyTimeouts(checkPolicyTimeouts(policyTimeouts, options.timeouts?.length ?? 0))
-    if (!tracker.#core.load(parts) || tracker.#helpers?.remember(memory) === false) throw bad('what it holds is not sound')
+    if (!new CoreParts(tracker.#core.inside).load(parts) || tracker.#helpers?.remember(memory) === false) throw bad('what it holds is not sound')
     return tracker
   }
 
@@ -320,6 +221,7 @@ export class Tracker implements Disposable {
    */
   snapshot(): Uint8Array {
     this.#enter()
+    const parts = new CoreParts(this.#core.inside)
     const description: Description = {
       options: this.#made,
       sysctl: this.#sysctl,
@@ -327,7 +229,7 @@ export class Tracker implements Disposable {
       helpers: this.#helperNames,
       memory: this.#helpers?.memory() ?? NO_MEMORY,
     }
-    return encodeSnapshot({ description: jsonText(description), parts: this.#core.save() }, this.#core.fingerprint)
+    return encodeSnapshot({ description: jsonText(description), parts: parts.save() }, parts.fingerprint)
   }
 
   /** All of them, by their names in this version's table. */
@@ -778,102 +680,8 @@ export class Tracker implements Disposable {
   }
 }
 
-/** What goes wrong with what a snapshot says is the snapshot's fault. */
-function restored<T>(make: () => T): T {
-  try {
-    return make()
-  } catch (error) {
-    throw error instanceof ConntrackError && error.code !== 'wrong-core' ? bad(error.message) : error
-  }
-}
-
-/** What is in a description is JSON, but for what helpers of others may remember. */
-function jsonText(description: Description): string {
-  try {
-    return JSON.stringify(description)
-  } catch (error) {
-    throw invalid(`a helper remembers what JSON cannot say: ${String(error)}`)
-  }
-}
-
-function checkDescription(description: unknown): Description {
-  const isObject = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value)
-  const { options, sysctl, policyTimeouts, helpers, memory } = (isObject(description) ? description : {}) as Partial<Description>
-  const isComplete = isObject(options) && isObject(sysctl) && isObject(memory) && Array.isArray(policyTimeouts) && Array.isArray(helpers)
-  if (!isComplete) throw bad('its description is incomplete')
-  const foreign = ['hashSeed', ...RESTORE_OPTIONS].find(name => name in options!)
-  if (foreign !== undefined) throw bad('its description has options that no snapshot has')
-  return { options: options!, sysctl: sysctl!, policyTimeouts: policyTimeouts!, helpers: helpers!, memory: memory! }
-}
-
-/** What of helpers must be the same where a snapshot is restored: all but their code, as JSON values. */
-function describeHelpers(helpers: TrackerOptions['helpers']): readonly unknown[] {
-  return list('helpers', helpers).flat().map(item => {
-    const { match, helper } = 'helper' in item ? item : { match: {}, helper: item }
-    return { match: { ...match }, helpers: flatten([helper]).map(describeHelper) }
-  })
-}
-
-function describeHelper({ name, protocol, families, ports, classes }: Helper): unknown {
-  return { name, protocol, families, ports, classes: classes.map(each => [each.name, each.limit, each.timeout]) }
-}
-
-function checkHelpers(snapshots: readonly unknown[], given: readonly unknown[]): void {
-  if (JSON.stringify(snapshots) === JSON.stringify(given)) return
-  const which = snapshots.length ? `with other helpers: ${JSON.stringify(snapshots)}` : 'without helpers'
-  throw invalid(`the snapshot is of a tracker ${which}; restoreTracker must be given the same, on the same ports`)
-}
-
-/** As many as there are policies, each complete, of values that timeouts can have. */
-function checkPolicyTimeouts(policies: Description['policyTimeouts'], count: number): Description['policyTimeouts'] {
-  const { min, max } = SYSCTLS.udp_timeout
-  const sound = policies.length === count && policies.every(timeouts => Array.isArray(timeouts) && timeouts.length === TIMEOUTS
-    && timeouts.every(value => Number.isInteger(value) && value >= min && value <= max))
-  if (!sound) throw bad('its timeout policies are not sound')
-  return policies
-}
-
-const COLUMNS = [
-  ['offset', Uint32Array], ['length', Uint32Array], ['originalLength', Uint32Array], ['seconds', Float64Array],
-  ['nanoseconds', Uint32Array], ['linkType', Uint16Array],
-] as const
-
-/** Refuses what is no batch; of the columns' values only the count is looked at. */
-export function checkBatch(batch: PacketBatch, batchSize: number): void {
-  if (typeof batch !== 'object' || batch === null) throw invalid('a batch must be an object')
-  const { count } = batch
-  if (!Number.isInteger(count) || count < 0) throw invalid('the count of a batch must be a whole number')
-  if (count > batchSize) {
-    throw new ConntrackError('batch-too-large', `a batch of ${count} packets; this tracker takes ${batchSize} (option batchSize)`)
-  }
-  if (!(batch.data instanceof Uint8Array)) throw invalid('the data of a batch must be a Uint8Array')
-  for (const [name, type] of COLUMNS) {
-    // Another type's numbers would be places outside of the data.
-    if (!(batch[name] instanceof type || isOf(type.name, batch[name]))) throw invalid(`the column '${name}' of a batch must be a ${type.name}`)
-    if (batch[name].length < count) throw invalid(`the column '${name}' of a batch is shorter than its count`)
-  }
-}
-
-/** By its name: classes differ between realms. */
-function isOf(name: string, column: unknown): boolean {
-  return ArrayBuffer.isView(column) && Object.prototype.toString.call(column) === `[object ${name}]`
-}
-
 function originalLength(bytes: Uint8Array, length: number | undefined): number {
   return length === undefined ? bytes.length : whole('originalLength', length, 0, 0xffffffff)
-}
-
-function whole(name: string, value: number, from: number, to: number): number {
-  if (Number.isInteger(value) && value >= from && value <= to) return value
-  throw invalid(`${name} must be a whole number from ${from} to ${to}, not ${shown(value)}`)
-}
-
-function flag(name: string, value: boolean | undefined): void {
-  if (value !== undefined && typeof value !== 'boolean') throw invalid(`${name} must be true or false`)
-}
-
-function checkReport(report: TrackerOptions['onHelperError']): void {
-  if (report !== undefined && typeof report !== 'function') throw invalid('onHelperError must be a function')
 }
 
 function byte(value = 0): number {
@@ -891,76 +699,6 @@ function transportBytes(protocol: number, tuple: TupleQuery): Uint8Array {
   // Enhanced GRE, which carries PPP
   if (protocol === 47 && dstKey) return Uint8Array.from([0x20, 0x01, 0x88, 0x0b, 0, 0, ...word(dstKey)])
   return Uint8Array.from([...word(sport), ...word(dport), 0, 0, 0, 0])
-}
-
-function list<T>(name: string, value: readonly T[] | undefined): readonly T[] {
-  if (value === undefined || Array.isArray(value)) return value ?? []
-  throw invalid(`${name} must be an array`)
-}
-
-/** All helpers that a list needs, each once, those that expectations assign behind. */
-function flatten(helpers: readonly Helper[]): Helper[] {
-  const all: Helper[] = []
-  const add = (helper: Helper) => {
-    if (all.some(known => known.name === helper.name)) return
-    all.push(helper)
-    helper.assigns?.forEach(add)
-  }
-  helpers.forEach(add)
-  if (all.length > MOST_HELPERS) throw invalid(`more than ${MOST_HELPERS} helpers`)
-  return all
-}
-
-/** The matches by which helpers are assigned: a helper's own are those of its ports. */
-function compileHelpers(helpers: TrackerOptions['helpers']): { helper: HostedHelper; match: CompiledMatch }[] {
-  return list('helpers', helpers).flat().flatMap(item => {
-    if (typeof item !== 'object' || item === null) throw invalid('a helper must be an object')
-    const rule = 'helper' in item ? item : null
-    const helper = (rule ? rule.helper : item) as HostedHelper
-    const isHelper = helper?.[HOST] && typeof helper.inspect === 'function' && typeof helper.name === 'string'
-    if (!isHelper || !Array.isArray(helper.classes) || !Array.isArray(helper.families)) {
-      throw invalid('what is among the helpers is not of defineHelper (conntrack-wasm/helpers) of this version')
-    }
-    const matches = rule ? [compileMatch(rule.match)] : helper.ports.map(dport => compileMatch({ dport }))
-    return matches.flatMap(match => withinHelper(match, helper)).map(match => ({ helper, match }))
-  })
-}
-
-/** What of a match is of the helper's protocols and IP versions: Linux gives it to no other connections. */
-function withinHelper(match: CompiledMatch, { protocol, families }: Helper): CompiledMatch[] {
-  const protocols = [protocol].flat().map(protocolNumber).filter(number => [256, number].includes(match.protocol))
-  const known = ([4, 6] as const).filter(family => families.includes(family) && [0, family].includes(match.family))
-  if (known.length === 2) return protocols.map(number => ({ ...match, protocol: number }))
-  return known.flatMap(family => protocols.map(number => ({ ...match, protocol: number, family })))
-}
-
-const ZONE_DIRECTIONS = ['both', 'original', 'reply'] as const
-
-function compileZones(zone: TrackerOptions['zone'] = []): Rules['zones'] {
-  const rules = typeof zone === 'number' ? [{ id: zone }] : list<ZoneRule>('zone', zone)
-  return rules.map(rule => {
-    if (typeof rule !== 'object' || rule === null) throw invalid('a zone must be an object')
-    const { id, direction = 'both', ...match } = rule
-    if (!ZONE_DIRECTIONS.includes(direction)) throw invalid(`direction of a zone must be one of ${ZONE_DIRECTIONS.join(', ')}`)
-    return { match: compileMatch(match), id: whole('id of a zone', id, 0, 0xffff), direction }
-  })
-}
-
-function compilePolicy(policy: TimeoutPolicy): Rules['policies'][number] {
-  if (typeof policy !== 'object' || policy === null) throw invalid('a timeout policy must be an object')
-  const { timeouts, ...match } = policy
-  if (typeof timeouts !== 'object' || timeouts === null) throw invalid('a timeout policy must have timeouts')
-  const places = Object.entries(timeouts).map(([name, value]) => {
-    const known = sysctlName(name)
-    const place = SYSCTLS[known].timeout
-    if (place === undefined || /^(ip)?frag/.test(known)) throw invalid(`'${name}' is not a timeout of connections`)
-    return [place, sysctlValue(known, value)] as const
-  })
-  return { match: compileMatch(match), timeouts: new Map(places) }
-}
-
-function invalid(message: string): ConntrackError {
-  return new ConntrackError('invalid-argument', message)
 }
 
 /** Times are kept within three hundred years of 1970, as those of batches are: deadlines must fit 64 bits. */

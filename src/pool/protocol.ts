@@ -4,7 +4,7 @@
  */
 import type { PacketBatch } from '../batch.js'
 import type { ConntrackErrorCode } from '../errors.js'
-import type { Shard, TrackerOptions } from '../tracker.js'
+import type { Shard, TrackerOptions } from '../tracker-options.js'
 import type { Expectation, VerdictBatch } from '../types.js'
 import type { SharedCore } from './shared-core.js'
 
