@@ -28,7 +28,7 @@ import { fill } from './50-track'
 /** A packet that may be one of these. */
 // @ts-ignore: decorator
 @inline export function mayOpen(p: Packet): bool {
-  return p.ownProtocol != PROTOCOL_TCP || p.kind == KIND_SYN
+  return p.ownProtocol == PROTOCOL_UDP || (p.ownProtocol == PROTOCOL_TCP && p.kind == KIND_SYN)
 }
 
 /**

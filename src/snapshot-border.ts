@@ -76,7 +76,8 @@ export class CoreParts {
     this.#bytes.set(entries, this.#at.entries + ENTRY_SIZE)
     sides.forEach(([at, size], i) => this.#bytes.set(parts[4 + i], at + size))
     return this.#setBuckets(parts[4 + sides.length]) && this.#setFragments(rest)
-      && (this.#core.helped ? this.#core.helped.load(helped) : helped.length === 0) && this.#exports.loadLife(this.#core.helperNames.length) !== 0
+      && (this.#core.helped ? this.#core.helped.load(helped) : helped.length === 0)
+      && this.#exports.loadLife(this.#core.helperNames.length) !== 0
   }
 
   #part(at: number, length: number): Uint8Array {
