@@ -1,5 +1,5 @@
 /**
- * Packets that open a connection: a SYN, and any of UDP, whose tuple has no live entry in a table that has room. As in 48,
+ * Packets that open a connection, or would if the table had room: a SYN, and any of UDP, whose tuple has no live entry. As in 48,
  * what happens to them is what 50 and the protocols' files make of them, by the same functions. Connections that come and go
  * took 11 % less time a packet with it, and with the SYN/ACKs of 49.
  *
@@ -9,10 +9,10 @@
 import { ORIGINAL, PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, STATE_NEW } from './00-constants'
 import {
   batchSize, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry, helpedAt, Packet, PACKET_SIZE,
-  SWITCH_MAX, switched, verdictAt,
+  verdictAt,
 } from './01-records'
 import { KIND_SYN } from './17-tcp-header'
-import { allocate, entries, find, insert, remove } from './21-table'
+import { allocate, find, insert, remove } from './21-table'
 import { dueAt } from './22-expiry'
 import { orphans } from './23-expectations'
 import { beginTcp, enter, NONE, SYN_SENT, tcpTimeout } from './30-tcp'
@@ -23,7 +23,7 @@ import { writeColumns } from './43-columns'
 import { account } from './44-account'
 import { PACKET_MASK, PACKET_TCP } from './48-steady'
 import { PACKET_UDP } from './49-known'
-import { fill } from './50-track'
+import { fill, turnAway } from './50-track'
 
 /** A packet that may be one of these. */
 // @ts-ignore: decorator
@@ -45,20 +45,29 @@ export function trackOpening(first: u32, end: u32, index: u32): u32 {
   let now = clock
   let offloaded: u32 = 0
   let udp: u32 = 0
+  let turnedAway: u32 = 0
   let at = first
   for (; at < end; at += PACKET_SIZE) {
     const p = changetype<Packet>(at)
     const what = load<u64>(at, offsetof<Packet>('path')) & PACKET_MASK
     if (what == PACKET_TCP ? p.kind != KIND_SYN : what != PACKET_UDP) break
     const time = max(now, p.time)
-    if (time >= due || entries >= switched(SWITCH_MAX)) break
+    if (time >= due) break
     const found = find(p)
     if (found) {
       if (changetype<Entry>(found).deadline > time) break
       remove(changetype<Entry>(found))
     }
     passTime(time)
+    now = time
+    offloaded += p.offloaded
+    udp += u32(what == PACKET_UDP)
     const e = changetype<Entry>(allocate(p.hash))
+    if (!changetype<u32>(e)) {
+      turnAway(p, index++)
+      turnedAway++
+      continue
+    }
     fill(e, p)
     let left: i64
     if (what == PACKET_TCP) {
@@ -70,20 +79,17 @@ export function trackOpening(first: u32, end: u32, index: u32): u32 {
       beginUdp(e, time)
       updateUdp(e, time)
       left = udpTimeout
-      udp++
     }
     e.deadline = time + left
     account(p, e, ORIGINAL)
     insert(e)
-    now = time
-    offloaded += p.offloaded
     writeColumns(columns, rows, p, index++, STATE_NEW, u8(ORIGINAL) + 1, REASON_NONE, e.state, 0, e.id, f64(left))
   }
   const n = (at - first) / PACKET_SIZE
   passPackets(n, now)
   countMore(COUNTER_PACKETS, n)
   countMore(COUNTER_OFFLOADED, offloaded)
-  countMore(COUNTER_STATES + STATE_NEW, n)
+  countMore(COUNTER_STATES + STATE_NEW, n - turnedAway)
   countMore(COUNTER_PROTOCOLS + PROTOCOL_TCP, n - udp)
   countMore(COUNTER_PROTOCOLS + PROTOCOL_UDP, udp)
   return n

@@ -126,10 +126,7 @@ function findNext(p: Packet, now: i64): u32 {
 /** The first packet of a connection. */
 function open(p: Packet, index: u32, now: i64): void {
   const made = allocate(p.hash)
-  if (!made) {
-    count(COUNTER_DROP)
-    return conclude(p, index, STATE_INVALID, REASON_TABLE_FULL, VERDICT_DROPPED)
-  }
+  if (!made) return turnAway(p, index)
   const e = changetype<Entry>(made)
   fill(e, p)
   if (policies) choosePolicy(p, e)
@@ -142,6 +139,12 @@ function open(p: Packet, index: u32, now: i64): void {
     return refuse(p, index, COUNTER_INVALID)
   }
   settle(p, index, e, ORIGINAL, update(p, e, ORIGINAL, now), now)
+}
+
+/** There is no room for a connection: its packet is dropped. */
+export function turnAway(p: Packet, index: u32): void {
+  count(COUNTER_DROP)
+  conclude(p, index, STATE_INVALID, REASON_TABLE_FULL, VERDICT_DROPPED)
 }
 
 /** A connection that was announced has the helper that its expectation names, others the one that a match gives them. */

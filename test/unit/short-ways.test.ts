@@ -109,6 +109,11 @@ test('a full table turns away what would open a connection, or drops one that no
   expect(statesSoon([udp(OTHER), SYN, udp(CLIENT)], full)).toEqual(['NEW', 'NEW', 'NEW'])
 })
 
+test('what is turned away makes room of connections that are over for the next', () => {
+  const packets = [at(0, FIRST), ...HANDSHAKE, at(999.9, udp(OTHER)), at(1000.1, udp(OTHER)), at(1000.1, udp(OTHER)), at(1000.1, SYN)]
+  expect(statesOf(packets, { maxConnections: 1, sysctl: { tcp_timeout_established: 1 } }).slice(4)).toEqual(['INVALID', 'INVALID', 'NEW', 'NEW'])
+})
+
 test('segments without a connection that are no SYN are picked up, or refused', () => {
   for (const [flags, state] of [['A', 'NEW'], ['SA', 'INVALID'], ['FA', 'INVALID'], ['R', 'INVALID'], ['S', 'NEW']]) {
     expect(statesSoon([SYN, tcp({ ...CLIENT, sport: 2000 }, { flags, ack: 1 })])).toEqual(['NEW', state])
