@@ -13,6 +13,6 @@ export default defineConfig({
   format: 'esm',
   target: 'node20',
   platform: 'node',
-  external: ['playwright-core', /^conntrack-wasm/],
+  external: ['esbuild', 'playwright-core', /^conntrack-wasm/],
   clean: false,
 })

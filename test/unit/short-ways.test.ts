@@ -90,7 +90,8 @@ function statesSoon(packets: readonly Uint8Array[], options: TrackerOptions = {}
 test('a SYN or datagram whose connection is over opens another, to the nanosecond of its deadline', () => {
   const second = (ns: bigint, data: Uint8Array) => ({ ...at(0, data), time: START + ns })
   const opening = (ns: bigint) => [
-    second(0n, FIRST), second(10n, SYN), second(10n, udp(OTHER)), second(999_999_000n, tcp(SERVER, { flags: 'R' })), second(ns, SYN), second(ns, udp(OTHER)),
+    second(0n, FIRST), second(10n, SYN), second(10n, udp(OTHER)), second(999_999_000n, tcp(SERVER, { flags: 'R' })),
+    second(ns, SYN), second(ns, udp(OTHER)), second(ns + 1n, udp(OTHER)),
   ]
   for (const ns of [1_000_000_009n, 1_000_000_010n, 1_000_000_011n]) {
     statesOf(opening(ns), { sysctl: { tcp_timeout_syn_sent: 1, udp_timeout: 1 } })
