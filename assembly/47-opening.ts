@@ -8,22 +8,21 @@
  */
 import { ORIGINAL, PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, STATE_NEW } from './00-constants'
 import {
-  batchSize, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry, helpedAt, Packet, PACKET_SIZE,
-  verdictAt,
+  batchSize, COUNTER_STATES, countMore, Entry, helpedAt, Packet, PACKET_SIZE, verdictAt,
 } from './01-records'
 import { KIND_SYN } from './17-tcp-header'
-import { allocate, find, insert, remove } from './21-table'
+import { allocate, insert } from './21-table'
 import { dueAt } from './22-expiry'
 import { orphans } from './23-expectations'
 import { beginTcp, enter, NONE, SYN_SENT, tcpTimeout } from './30-tcp'
 import { takeFirst } from './34-tcp-window'
 import { beginUdp, udpTimeout, updateUdp } from './35-udp'
-import { clock, passPackets, passTime } from './40-events'
+import { clock, passTime } from './40-events'
 import { writeColumns } from './43-columns'
 import { account } from './44-account'
-import { PACKET_MASK, PACKET_TCP } from './48-steady'
+import { endRun, PACKET_MASK, PACKET_TCP } from './48-steady'
 import { PACKET_UDP } from './49-known'
-import { fill, turnAway } from './50-track'
+import { fill, findAlive, turnAway } from './50-track'
 
 /** A packet that may be one of these. */
 // @ts-ignore: decorator
@@ -53,11 +52,7 @@ export function trackOpening(first: u32, end: u32, index: u32): u32 {
     if (what == PACKET_TCP ? p.kind != KIND_SYN : what != PACKET_UDP) break
     const time = max(now, p.time)
     if (time >= due) break
-    const found = find(p)
-    if (found) {
-      if (changetype<Entry>(found).deadline > time) break
-      remove(changetype<Entry>(found))
-    }
+    if (findAlive(p, time)) break
     passTime(time)
     now = time
     offloaded += p.offloaded
@@ -86,11 +81,7 @@ export function trackOpening(first: u32, end: u32, index: u32): u32 {
     writeColumns(columns, rows, p, index++, STATE_NEW, u8(ORIGINAL) + 1, REASON_NONE, e.state, 0, e.id, f64(left))
   }
   const n = (at - first) / PACKET_SIZE
-  passPackets(n, now)
-  countMore(COUNTER_PACKETS, n)
-  countMore(COUNTER_OFFLOADED, offloaded)
+  endRun(n, now, offloaded, udp)
   countMore(COUNTER_STATES + STATE_NEW, n - turnedAway)
-  countMore(COUNTER_PROTOCOLS + PROTOCOL_TCP, n - udp)
-  countMore(COUNTER_PROTOCOLS + PROTOCOL_UDP, udp)
   return n
 }

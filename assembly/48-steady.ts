@@ -8,8 +8,8 @@
  * it, by the same functions. So this file saves time and changes no verdict.
  */
 import {
-  PROTOCOL_TCP, REASON_NONE, STATE_ESTABLISHED, STATUS_ASSURED, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY, VERDICT_ASSURED,
-  VERDICT_SEEN_REPLY,
+  PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, STATE_ESTABLISHED, STATUS_ASSURED, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
+  VERDICT_ASSURED, VERDICT_SEEN_REPLY,
 } from './00-constants'
 import {
   ATTACHED_HELPED, batchSize, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry,
@@ -57,6 +57,16 @@ export function isPlainRun(): bool {
   return p.kind == KIND_ACK && p.candidate != 0 && (aboutEntry(p.candidate) & STEADY_MASK) == STEADY
 }
 
+/** `n` packets went a short way, of TCP but for `udp` of them, the last one at `now`. */
+// @ts-ignore: decorator
+@inline export function endRun(n: u32, now: i64, offloaded: u32, udp: u32): void {
+  passPackets(n, now)
+  countMore(COUNTER_PACKETS, n)
+  countMore(COUNTER_OFFLOADED, offloaded)
+  countMore(COUNTER_PROTOCOLS + PROTOCOL_TCP, n - udp)
+  if (udp) countMore(COUNTER_PROTOCOLS + PROTOCOL_UDP, udp)
+}
+
 /**
  * Classifies the packets at `first` and behind it for as long as they are of the steady state; row `index` is the first's.
  *
@@ -93,10 +103,7 @@ export function trackSteady(first: u32, end: u32, index: u32): u32 {
       e.id, f64(left))
   }
   const n = (at - first) / PACKET_SIZE
-  passPackets(n, now)
-  countMore(COUNTER_PACKETS, n)
-  countMore(COUNTER_OFFLOADED, offloaded)
-  countMore(COUNTER_PROTOCOLS + PROTOCOL_TCP, n)
+  endRun(n, now, offloaded, 0)
   countMore(COUNTER_STATES + STATE_ESTABLISHED, n)
   return n
 }

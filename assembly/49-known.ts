@@ -10,8 +10,7 @@ import {
   PROTOCOL_TCP, PROTOCOL_UDP, REASON_NONE, REPLY, STATUS_CONFIRMED, STATUS_FIXED_TIMEOUT, STATUS_SEEN_REPLY,
 } from './00-constants'
 import {
-  ATTACHED_HELPED, batchSize, count, COUNTER_OFFLOADED, COUNTER_PACKETS, COUNTER_PROTOCOLS, COUNTER_STATES, countMore, Entry,
-  Packet, PACKET_SIZE, PATH_TRACK, verdictAt,
+  ATTACHED_HELPED, batchSize, count, COUNTER_STATES, Entry, Packet, PACKET_SIZE, PATH_TRACK, verdictAt,
 } from './01-records'
 import { KIND_ACK, KIND_FIN, KIND_SYNACK } from './17-tcp-header'
 import { sameKey } from './21-table'
@@ -21,10 +20,10 @@ import { CLOSE, enter, SYN_RECV, SYN_SENT, tcpTimeout, transition } from './30-t
 import { CHALLENGE_ACK, SIMULTANEOUS_OPEN } from './32-tcp-flags'
 import { NOT_TAKEN, takeAnswer, takeSegment } from './34-tcp-window'
 import { udpTimeout, updateUdp } from './35-udp'
-import { clock, passPackets } from './40-events'
+import { clock } from './40-events'
 import { stateOf, statusWith, verdictFlags, writeColumns } from './43-columns'
 import { account } from './44-account'
-import { aboutEntry, ORIGIN_SHIFT, PACKET_MASK, PACKET_TCP, STATE_SHIFT } from './48-steady'
+import { aboutEntry, endRun, ORIGIN_SHIFT, PACKET_MASK, PACKET_TCP, STATE_SHIFT } from './48-steady'
 
 export const PACKET_UDP: u64 = u64(PATH_TRACK) | u64(PROTOCOL_UDP) << 32
 
@@ -77,11 +76,7 @@ export function trackKnown(first: u32, end: u32, index: u32): u32 {
     writeColumns(columns, rows, p, index++, state, u8(direction) + 1, REASON_NONE, e.state, verdictFlags(status), e.id, f64(left))
   }
   const n = (at - first) / PACKET_SIZE
-  passPackets(n, now)
-  countMore(COUNTER_PACKETS, n)
-  countMore(COUNTER_OFFLOADED, offloaded)
-  countMore(COUNTER_PROTOCOLS + PROTOCOL_TCP, n - udp)
-  countMore(COUNTER_PROTOCOLS + PROTOCOL_UDP, udp)
+  endRun(n, now, offloaded, udp)
   return n
 }
 

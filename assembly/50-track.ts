@@ -101,7 +101,7 @@ function completeGre(p: Packet): void {
 
 /** The live entry of a packet's connection, 0 for none. One whose time is over is removed on the way. */
 // @ts-ignore: decorator
-@inline function findAlive(p: Packet, now: i64): u32 {
+@inline export function findAlive(p: Packet, now: i64): u32 {
   const found = find(p)
   if (!found || changetype<Entry>(found).deadline > now) return found
   remove(changetype<Entry>(found))

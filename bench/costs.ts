@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
-import { buildSync } from 'esbuild'
+import { bundled } from './bundle.js'
 import { CORE, MAIN } from './load.js'
 import { MapTracker } from './peers/map-tracker.js'
 import { TypedTracker } from './peers/typed-tracker.js'
@@ -37,7 +37,7 @@ export function costs(sdk: Sdk): Costs {
     compileMs: median(() => compile(bytes)),
     coreBytes: bytes.length,
     coreGzipBytes: gzipped(bytes),
-    entryGzipBytes: gzipped(bundled(MAIN)),
+    entryGzipBytes: gzipped(bundled(fileURLToPath(MAIN))),
     createMs: creating(),
     maxConnections: MAX_CONNECTIONS,
     memoryBytes,
@@ -46,12 +46,6 @@ export function costs(sdk: Sdk): Costs {
 }
 
 const gzipped = (bytes: Uint8Array) => gzipSync(bytes, { level: 9 }).length
-
-/** A built module and all that it imports, as a bundler gives it to a page. */
-function bundled(entry: URL): Uint8Array {
-  const options = { bundle: true, minify: true, format: 'esm', charset: 'utf8', write: false, logLevel: 'error' } as const
-  return buildSync({ ...options, entryPoints: [fileURLToPath(entry)] }).outputFiles[0].contents
-}
 
 let compiled = 0
 

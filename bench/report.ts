@@ -93,7 +93,10 @@ function versionsText({ candidates }: MeasuredRow): string[] {
 }
 
 function filesText({ packets, bytes, core, programs, connections }: FilesReport): string[] {
-  const head = ['whole process', 'seconds', 'ns a packet', 'to the core', 'a further one', 'to the core', 'lines/s', 'further lines/s', 'peak MiB', 'a quarter']
+  const head = [
+    'whole process', 'seconds', 'ns a packet', 'to the core', 'a further one', 'to the core', 'lines/s', 'further lines/s', 'peak MiB',
+    'a quarter',
+  ]
   const lines = programs.map((program) => [
     program.name, program.seconds.p50.toFixed(2), round(program.nsPerPacket), `×${program.toCore.toFixed(2)}`,
     round(program.nsPerFurtherPacket), `×${(program.nsPerFurtherPacket / core.p50).toFixed(2)}`,
@@ -104,7 +107,8 @@ function filesText({ packets, bytes, core, programs, connections }: FilesReport)
   return [
     `A capture file of ${count(packets)} packets of short lives (${mebibytes(bytes)} MiB); the core alone takes`,
     `${round(core.p50)} ns a packet of it. Medians of ${programs[0].seconds.samples}; a further packet, or line, is what the file takes`,
-    `more than a quarter of it: start and end are out. Peak memory with the file, and with a quarter. The file of \`connections\` is one of ${count(connections)} handshakes: there is a line for each at its end.`,
+    'more than a quarter of it: start and end are out. Peak memory with the file, and with a quarter of it. The file of',
+    `\`connections\` is one of ${count(connections)} handshakes: there is a line for each at its end.`,
     '',
     ...table([head, ...lines]),
   ]

@@ -7,8 +7,8 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, stat
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { buildSync } from 'esbuild'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bundled } from '../../bench/bundle.js'
 
 const project = new URL('../../', import.meta.url).pathname
 const folder = mkdtempSync(join(tmpdir(), 'conntrack-wasm-package-'))
@@ -196,7 +196,7 @@ test('sizes', () => {
     return `${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`
   }
   const core = join(app, 'node_modules/conntrack-wasm/dist/core.wasm')
-  const entry = gzipSync(entryBytes(), { level: 9 }).length
+  const entry = gzipSync(bundled(join(app, 'node_modules/conntrack-wasm/dist/index.js')), { level: 9 }).length
   process.stdout.write(`core module: ${size(core)}\nentry with it: ${entry} bytes gzipped\n`)
   process.stdout.write(`package: ${statSync(tarball).size} bytes packed\n`)
   expect(gzipSync(readFileSync(core)).length).toBeLessThan(25_000)
@@ -204,12 +204,6 @@ test('sizes', () => {
   // Of these, ./rules and ./testing with ipaddr.js in them are a quarter; the command line is a bundle of its own, a tenth.
   expect(statSync(tarball).size).toBeLessThan(460_000)
 })
-
-/** All of the main entry, as a bundler gives it to a page. */
-function entryBytes(): Uint8Array {
-  const stdin = { contents: "export * from 'conntrack-wasm'", resolveDir: app }
-  return buildSync({ stdin, bundle: true, minify: true, format: 'esm', charset: 'utf8', write: false }).outputFiles[0].contents
-}
 
 /** The README's two programs: the first with `import`, the first with `require`. */
 function programs(): [string, string] {
